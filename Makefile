@@ -1,0 +1,50 @@
+# make book   builds the book into _build/html (PRESET=smoke or PRESET=paper for other sizes)
+# make test   runs the tests;  make bench  measures the speed;  make lint  checks the style
+# Everything is installed into .venv from requirements.lock; nothing outside it.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.madlib-ready
+WORKERS ?= 2
+PRESET ?=
+CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
+
+.PHONY: book test bench lint lock clean
+
+book: $(READY)
+	@$(BIN)/python -m madlib book $(if $(PRESET),--preset $(PRESET))
+
+test: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lock: $(READY)
+	$(BIN)/uv pip compile pyproject.toml --extra test --group lock --quiet \
+	    --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	    --output-file requirements.lock
+
+clean:
+	rm -rf _build .pytest_cache .ruff_cache
+
+$(READY): requirements.lock pyproject.toml
+	@for candidate in $(CANDIDATES); do \
+	  if $$candidate -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	  then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "madlib needs Python 3.11 or newer with its venv module; none was found. Install one (on Debian: python3 and python3-venv), or name it: make PYTHON=/path/to/python3." >&2; \
+	  exit 1; \
+	fi; \
+	test -x $(BIN)/python || $$python -m venv $(VENV)
+	@echo "Installing the locked packages into $(VENV)."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,375 @@
+"""Sphinx extension of the book: captions from the code, the claims ledger, the gallery, mathematics offline.
+
+A cell that ends in ``figures.save(fig, "fig-...", caption="...", ...)`` becomes a numbered figure: label and caption
+are read from the call, so they stand in one place. Directives:
+
+* ``{madlib-claims}``: the ledger, grouped by chapter, with the verdict of each claim;
+* ``{madlib-scoreboard}``: how many claims were reproduced, contradicted, not attempted;
+* ``{madlib-gallery}``: every figure, small, with its caption and files;
+* ``{madlib-figure} fig-...``: a figure of a chapter, on another page;
+* ``{madlib-build}``: versions, machine and the seconds of each chapter.
+
+What depends on results is filled in after all chapters are read, because a plain ``jupyter-book build .`` executes
+them while it reads. The results are in ``$MADLIB_RESULTS``; a plain build puts them beside the site.
+"""
+
+import ast
+import html
+import importlib.util
+import json
+import os
+import shutil
+from collections import Counter
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+from madlib.claims import Claim, ledger
+from madlib.figures import format_caption
+from madlib.parameters import check_parameters, results_dir
+
+LOGGER = logging.getLogger(__name__)
+FORMATS = {"pdf": "PDF", "svg": "SVG", "png": "PNG", "csv": "CSV", "json": "JSON", "bib": "BibTeX"}
+VERDICTS = ("reproduced", "contradicted", "undecided", "not attempted")
+MATHJAX = "sphinx-mathjax-offline"
+
+
+class Slot(nodes.General, nodes.Element):
+    """A place on a page that is filled in when all chapters are read."""
+
+
+# Captions -------------------------------------------------------------------------------------------------------
+
+
+def add_figure_metadata(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Give each cell that saves a figure its ``mystnb.figure`` metadata."""
+    if Path(app.env.doc2path(docname)).suffix != ".ipynb":
+        return
+    notebook = json.loads(source[0])
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    saved = [(cell, call) for cell in cells for call in _saved_figures("".join(cell["source"]))]
+    parameters = _parameters(cells) if saved else {}
+    for cell, (label, caption) in saved:
+        figure = {"name": label, "caption": format_caption(caption, parameters)}
+        cell["metadata"].setdefault("mystnb", {})["figure"] = figure
+    source[0] = json.dumps(notebook)
+
+
+def _saved_figures(source: str) -> list[tuple[str, str]]:
+    """Return (label, caption) of each ``figures.save`` in a cell."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # A cell of magics.
+        return []
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("figures.save"):
+            given = dict(zip(("fig", "label"), node.args, strict=False))
+            given |= {keyword.arg: keyword.value for keyword in node.keywords}
+            try:
+                found.append((ast.literal_eval(given["label"]), ast.literal_eval(given["caption"])))
+            except (KeyError, ValueError) as error:
+                line = source.splitlines()[node.lineno - 1].strip()
+                raise ExtensionError(
+                    f"figures.save needs label and caption as plain strings; got {line!r}. "
+                    "Write them out; {name} in a caption stands for a parameter."
+                ) from error
+    return found
+
+
+def _parameters(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the values that the chapter was executed with."""
+    namespace: dict[str, Any] = {}
+    for cell in cells:
+        if {"parameters", "injected-parameters"} & set(cell["metadata"].get("tags", [])):
+            exec("".join(cell["source"]), namespace)
+    return check_parameters(namespace)
+
+
+# Directives -----------------------------------------------------------------------------------------------------
+
+
+class Scoreboard(SphinxDirective):
+    """The number of claims by verdict."""
+
+    def run(self) -> list[nodes.Node]:
+        """Leave a slot."""
+        self.env.note_dependency(str(_ledger_path(self.env.app)))
+        return [Slot(kind="scoreboard")]
+
+
+class Gallery(SphinxDirective):
+    """All figures."""
+
+    def run(self) -> list[nodes.Node]:
+        """Leave a slot."""
+        return [Slot(kind="gallery")]
+
+
+class Build(SphinxDirective):
+    """What this book was built with, and how long each chapter took."""
+
+    def run(self) -> list[nodes.Node]:
+        """Leave a slot."""
+        return [Slot(kind="build")]
+
+
+class InlineFigure(SphinxDirective):
+    """A figure of a chapter on another page."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Leave a slot."""
+        return [Slot(kind="figure", label=self.arguments[0], line=self.lineno)]
+
+
+class Claims(SphinxDirective):
+    """The ledger. Statements are set now, with their mathematics and citations; verdicts later."""
+
+    def run(self) -> list[nodes.Node]:
+        """Lay out one block for each chapter, in the order of the ledger."""
+        self.env.note_dependency(str(_ledger_path(self.env.app)))
+        groups: dict[str | None, list[Claim]] = {}
+        for claim in ledger(_ledger_path(self.env.app)):
+            docname = f"book/{claim.chapter}"
+            chapter = docname if docname in self.env.found_docs else None
+            groups.setdefault(chapter, []).append(claim)
+        blocks = []
+        for chapter in sorted(groups, key=lambda name: (name is None, name)):
+            block = nodes.container(classes=["madlib-claims"])
+            block += nodes.rubric(
+                "", "", *self._inline(f"{{doc}}`/{chapter}`" if chapter else "Not attempted")
+            )
+            block += [self._claim(claim) for claim in groups[chapter]]
+            blocks.append(block)
+        return blocks
+
+    def _claim(self, claim: Claim) -> nodes.Node:
+        row = nodes.container(classes=["madlib-claim"], ids=[f"claim-{claim.id}"])
+        row += Slot(kind="verdict", claim=claim.id)
+        body = nodes.container(classes=["madlib-claim-body"])
+        body += nodes.paragraph("", "", *self._inline(claim.statement))
+        if claim.note:
+            body += nodes.paragraph(
+                "", "", *self._inline(claim.note), classes=["madlib-claim-note"]
+            )
+        source = "Founding article" if claim.source == "founding" else f"{{cite:t}}`{claim.source}`"
+        source = ", ".join(filter(None, (source, claim.where)))
+        body += nodes.paragraph(
+            "", "", *self._inline(f"{source}."), classes=["madlib-claim-source"]
+        )
+        row += body
+        return row
+
+    def _inline(self, text: str) -> list[nodes.Node]:
+        parsed, messages = self.state.inline_text(" ".join(str(text).split()), self.lineno)
+        return [*parsed, *messages]
+
+
+class FillSlots(SphinxPostTransform):
+    """Fill the slots; runs before MyST-NB chooses among the outputs of a cell and before references resolve."""
+
+    default_priority = 2
+    formats = ("html",)
+
+    def run(self, **kwargs: Any) -> None:
+        """Fill the slots of this page, then give each figure its row of files."""
+        for slot in list(self.document.findall(Slot)):
+            slot.replace_self(getattr(self, f"_{slot['kind']}")(slot))
+        for figure in list(self.document.findall(nodes.figure)):
+            for label in (name for name in figure["ids"] if _has_files(name)):
+                figure += _raw(self._files(label))
+
+    def _verdict(self, slot: Slot) -> list[nodes.Node]:
+        verdict, measure = _verdict(slot["claim"])
+        kind = verdict.replace(" ", "-")
+        measure = f'<span class="madlib-measure">{html.escape(measure)}</span>' if measure else ""
+        return [_raw(f'<div class="madlib-badge {kind}"><span>{verdict}</span>{measure}</div>')]
+
+    def _scoreboard(self, slot: Slot) -> list[nodes.Node]:
+        counts = Counter(_verdict(claim.id)[0] for claim in ledger(_ledger_path(self.app)))
+        page = self._uri("book/claims")
+        tiles = "".join(
+            f'<a class="{verdict.replace(" ", "-")}" href="{page}"><b>{counts[verdict]}</b> {verdict}</a>'
+            for verdict in VERDICTS
+            if counts[verdict]
+        )
+        return [_raw(f'<div class="madlib-scoreboard">{tiles}</div>')]
+
+    def _figure(self, slot: Slot) -> list[nodes.Node]:
+        found = self._figures().get(slot["label"])
+        if found is None:
+            known = ", ".join(self._figures()) or "none"
+            LOGGER.warning(
+                "no chapter saves %s; saved: %s", slot["label"], known, location=self.env.docname
+            )
+            return []
+        docname, figure = found
+        figure = figure.deepcopy()
+        for caption in figure.findall(nodes.caption):
+            caption += _raw(f" {self._numbered_link(docname, slot['label'])}", inline=True)
+        return [figure]
+
+    def _gallery(self, slot: Slot) -> list[nodes.Node]:
+        cards = nodes.container(classes=["madlib-gallery"])
+        for label, (docname, figure) in self._figures().items():
+            card = nodes.container(classes=["madlib-card"])
+            href = f"{self._uri(docname)}#{label}"
+            source = f"{self._top()}figures/{label}.png"
+            card += _raw(
+                f'<a class="madlib-plate" href="{href}" tabindex="-1" aria-hidden="true">'
+                f'<img class="dark-light" src="{source}" alt="" loading="lazy"></a>'
+            )
+            text = nodes.paragraph(
+                "", "", _raw(self._numbered_link(docname, label) + " ", inline=True)
+            )
+            for caption in figure.findall(nodes.caption):
+                text += [child.deepcopy() for child in caption.children]
+            card += [text, _raw(self._files(label))]
+            cards += card
+        # The captions bring mathematics to a page that had none when it was read.
+        self.env.get_domain("math").data["has_equations"][self.env.docname] = True
+        return [cards]
+
+    def _build(self, slot: Slot) -> list[nodes.Node]:
+        path = results_dir() / "build.json"
+        record = json.loads(path.read_text()) if path.is_file() else {}
+        rows = [("Parameters", record.get("preset") or "as in the chapters")]
+        rows += [
+            (name.capitalize(), record[name]) for name in ("python", "machine") if name in record
+        ]
+        rows += [(name, metadata.version(name)) for name in ("jax", "numpy", "scipy", "matplotlib")]
+        rows += [(name, f"{seconds:.0f} s") for name, seconds in record.get("seconds", {}).items()]
+        cells = "".join(
+            f"<tr><th scope=row>{a}</th><td>{html.escape(b)}</td></tr>" for a, b in rows
+        )
+        return [_raw(f'<table class="table madlib-build">{cells}</table>')]
+
+    def _figures(self) -> dict[str, tuple[str, nodes.figure]]:
+        """{label: (page, figure)} in reading order, as first read."""
+        if not hasattr(self.app, "madlib_figures"):
+            self.app.madlib_figures = {
+                label: (docname, figure)
+                for docname in _reading_order(self.env)
+                if Path(self.env.doc2path(docname)).suffix == ".ipynb"
+                for figure in self.env.get_doctree(docname).findall(nodes.figure)
+                for label in figure["ids"]
+                if _has_files(label)
+            }
+        return self.app.madlib_figures
+
+    def _numbered_link(self, docname: str, label: str) -> str:
+        number = self.env.toc_fignumbers.get(docname, {}).get("figure", {}).get(label, ())
+        name = f"Figure {'.'.join(map(str, number))}" if number else "Figure"
+        return f'<a class="madlib-number" href="{self._uri(docname)}#{label}">{name}</a>'
+
+    def _files(self, label: str) -> str:
+        stem = f"{self._top()}figures/{label}"
+        links = " ".join(f'<a href="{stem}.{kind}">{name}</a>' for kind, name in FORMATS.items())
+        return f'<nav class="madlib-files" aria-label="Files of {label}">{links}</nav>'
+
+    def _uri(self, docname: str) -> str:
+        return self.app.builder.get_relative_uri(self.env.docname, docname)
+
+    def _top(self) -> str:
+        return "../" * self.env.docname.count("/")
+
+
+def _raw(text: str, inline: bool = False) -> nodes.raw:
+    node = nodes.raw("", text, format="html")
+    return node if not inline else nodes.inline("", "", node)
+
+
+def _reading_order(env: Any) -> list[str]:
+    order, todo = [], [env.config.root_doc]
+    while todo:
+        docname = todo.pop(0)
+        if docname not in order:
+            order.append(docname)
+            todo = env.toctree_includes.get(docname, []) + todo
+    return order
+
+
+def _has_files(label: str) -> bool:
+    return (results_dir() / "figures" / f"{label}.json").is_file()
+
+
+def _ledger_path(app: Sphinx) -> Path:
+    return Path(app.srcdir) / "book" / "claims.yaml"
+
+
+def _verdict(claim: str) -> tuple[str, str]:
+    """Return the verdict of a claim and the number behind it."""
+    path = results_dir() / "claims" / f"{claim}.json"
+    if not path.is_file():
+        return "not attempted", ""
+    record = json.loads(path.read_text())
+    return record["verdict"], record["evidence"]
+
+
+# The build ------------------------------------------------------------------------------------------------------
+
+
+def prepare(app: Sphinx, config: Any) -> None:
+    """Tell the chapters of a plain build where results and ledger are; add the style."""
+    os.environ.setdefault("MADLIB_RESULTS", str(Path(app.outdir).parent / "results"))
+    os.environ.setdefault("MADLIB_LEDGER", str(_ledger_path(app)))
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    config.html_static_path.append(str(Path(__file__).parents[1] / "_static"))
+
+
+def drop_thebe(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Drop the scripts that would run code in the browser; no page does.
+
+    Sphinx 7 repeats inline scripts, and Thebe's declares a constant: twice, that is an error on every page.
+    """
+    context["script_files"] = [
+        script
+        for script in context["script_files"]
+        if "thebe" not in f"{script.filename} {script.attributes.get('body')}".lower()
+    ]
+
+
+def copy_files(app: Sphinx, error: Exception | None) -> None:
+    """Put the figures at their lasting addresses and MathJax where the pages look for it."""
+    if error is not None or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    shutil.rmtree(out / "figures", ignore_errors=True)
+    (out / "figures").mkdir()
+    for path in sorted((results_dir() / "figures").glob("fig-*")):
+        shutil.copy2(path, out / "figures")
+    mathjax = Path(importlib.util.find_spec(MATHJAX).origin).parent / "static" / "mathjax"
+    target = out / "_static" / "mathjax"
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(mathjax / "tex-svg.js", target)
+    # MathJax fetches rare macros from here when a formula needs them.
+    extensions = "input/tex/extensions"
+    shutil.copytree(mathjax / extensions, target / extensions, dirs_exist_ok=True)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the extension."""
+    app.add_node(Slot)
+    app.add_directive("madlib-claims", Claims)
+    app.add_directive("madlib-scoreboard", Scoreboard)
+    app.add_directive("madlib-gallery", Gallery)
+    app.add_directive("madlib-build", Build)
+    app.add_directive("madlib-figure", InlineFigure)
+    app.add_post_transform(FillSlots)
+    app.add_css_file("madlib.css")
+    app.connect("config-inited", prepare)
+    app.connect("source-read", add_figure_metadata)
+    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("build-finished", copy_files)
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": False}

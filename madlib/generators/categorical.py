@@ -1,0 +1,152 @@
+r"""The categorical distribution over k symbols: words, letters, alleles.
+
+$p_t$ is the vector of probabilities. Sampling with bias $\lambda$ is sampling at temperature $\lambda$: probabilities
+proportional to $p^{1/\lambda}$, which as $\lambda \to 0$ leaves only the mode(s). n draws enter the next fit only through their
+counts, one multinomial. At $\lambda = 1$ the fully synthetic loop is the Wright-Fisher model of genetic drift, and real
+data is migration (Wright 1931).
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from madlib.datasets import Counts, Dataset, Samples
+
+
+class CategoricalParams(NamedTuple):
+    """A distribution over symbols.
+
+    Attributes:
+        probs: [k], $p_t$; zero for a symbol that is lost.
+    """
+
+    probs: Float[Array, " k"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Categorical:
+    """Categorical distribution fitted by relative frequencies (maximum likelihood).
+
+    Attributes:
+        n_symbols: k.
+        exact: True draws counts by one multinomial; False draws the symbols and counts them.
+    """
+
+    n_symbols: int
+    exact: bool = True
+    learns_from = (Samples, Counts)
+
+    @property
+    def dim(self) -> int:
+        return 1
+
+    @property
+    def minimum_weight(self) -> int:
+        return 1
+
+    def summarize(self, dataset: Dataset) -> Counts:
+        if not isinstance(dataset, Samples):
+            return dataset
+        symbols = dataset.points[:, 0].astype(int)
+        return Counts(jnp.zeros(self.n_symbols).at[symbols].add(dataset.weight))
+
+    def fit(self, key: Key[Array, ""], dataset: Counts) -> CategoricalParams:
+        """Relative frequencies; deterministic, the key is not used."""
+        del key
+        return CategoricalParams(dataset.count / dataset.count.sum())
+
+    def draw(self, key: Key[Array, ""], params: CategoricalParams, n, lam=1.0) -> Counts:
+        """Counts of n draws, without the draws: the cost does not depend on n."""
+        return Counts(multinomial(key, n, tempered(params.probs, lam)))
+
+    def sample(self, key: Key[Array, ""], params: CategoricalParams, n: int, lam=1.0) -> Array:
+        """n symbols as whole numbers stored in floats, [n, 1]."""
+        logits = jnp.log(tempered(params.probs, lam))
+        return jax.random.categorical(key, logits, shape=(n, 1)).astype(params.probs.dtype)
+
+
+def tempered(probs: Float[Array, " k"], lam) -> Float[Array, " k"]:
+    r"""Probabilities at temperature $\lambda$: $p^{1/\lambda}$, normalized; at 0, uniform over the mode(s)."""
+    relative = probs / probs.max()
+    powered = jnp.where(lam > 0, relative ** (1 / jnp.where(lam > 0, lam, 1.0)), relative == 1)
+    return powered / powered.sum()
+
+
+def multinomial(key: Key[Array, ""], n, probs: Float[Array, " k"]) -> Float[Array, " k"]:
+    """Counts of n draws from probs [k], by halving the set of symbols: log2(k) vectors of binomials."""
+    (k,) = probs.shape
+    n_levels = max(k - 1, 1).bit_length()
+    width = 2**n_levels
+    total = jnp.pad(probs, (0, width - k))
+    shares = []
+    for _ in range(n_levels):
+        left = total[0::2]
+        total = left + total[1::2]
+        share = left / jnp.where(total > 0, total, 1.0)
+        shares.append(jnp.pad(share, (0, width - share.size)))
+
+    def halve(count, level):
+        k_level, share = level
+        left = binomial(k_level, count, share)
+        return jnp.stack([left, count - left], axis=-1).reshape(-1)[:width], None
+
+    start = jnp.zeros(width, probs.dtype).at[0].set(n)
+    levels = jax.random.split(key, n_levels), jnp.stack(shares[::-1])
+    return jax.lax.scan(halve, start, levels)[0][:k]
+
+
+def binomial(key: Key[Array, ""], n: Array, prob: Array) -> Array:
+    """Binomial counts for any n up to 10^12 and beyond, elementwise.
+
+    `jax.random.binomial` loses its exactness in single precision (its acceptance test cancels: the variance is 40 % too
+    large at n = 10^8) and is slow for rare events. So it serves only the middle ground:
+
+    * mean <= 10: inversion of the distribution function, term by term;
+    * variance > 1000: the normal quantile corrected to second order (Cornish & Fisher 1938), within 2e-5 of the
+      binomial distribution function;
+    * between: `jax.random.binomial`, with n over 10^6 (necessarily a rare event) cut to 10^6 at the same mean.
+    """
+    k_few, k_some, k_many = jax.random.split(key, 3)
+    rare = jnp.minimum(prob, 1 - prob)
+    mean = n * rare
+    variance = mean * (1 - rare)
+    is_few, is_many = mean <= 10, variance > 1000
+    few = _binomial_by_inversion(k_few, jnp.where(is_few, n, 0.0), jnp.where(is_few, rare, 0.0))
+    many = _binomial_by_normal_quantile(k_many, n, rare)
+    between = ~is_few & ~is_many
+    trials = jnp.where(between, jnp.minimum(n, 1e6), 0.0)
+    some = jax.random.binomial(k_some, trials, jnp.where(n > 1e6, mean / 1e6, rare))
+    count = jnp.where(is_few, few, jnp.where(is_many, many, some))
+    return jnp.where(prob > 0.5, n - count, count)
+
+
+def _binomial_by_inversion(key: Key[Array, ""], n: Array, prob: Array) -> Array:
+    """The smallest count whose distribution function exceeds a uniform; iterations of the order of the mean."""
+    uniform = jax.random.uniform(key, n.shape)
+    odds = prob / (1 - prob)
+
+    def climb(state):
+        count, term, rest, found = state
+        rest = rest - term
+        found = found | (rest < 0) | (count >= n)
+        following = term * odds * (n - count) / (count + 1)
+        return jnp.where(found, count, count + 1), following, rest, found
+
+    first = jnp.exp(n * jnp.log1p(-prob))
+    start = jnp.zeros_like(n), first, uniform, jnp.zeros(n.shape, bool)
+    more = lambda state: ~(state[3] | (state[1] == 0)).all()  # noqa: E731
+    return jax.lax.while_loop(more, climb, start)[0]
+
+
+def _binomial_by_normal_quantile(key: Key[Array, ""], n: Array, prob: Array) -> Array:
+    z = jax.random.normal(key, n.shape)
+    deviation = jnp.sqrt(jnp.maximum(n * prob * (1 - prob), 1.0))
+    skewness = (1 - 2 * prob) / deviation
+    kurtosis = (1 - 6 * prob * (1 - prob)) / deviation**2
+    hermite_2, hermite_3 = z**2 - 1, z**3 - 3 * z
+    quantile = z + skewness * hermite_2 / 6
+    quantile = quantile + kurtosis * hermite_3 / 24 - skewness**2 * (2 * z**3 - 5 * z) / 36
+    return jnp.clip(jnp.round(n * prob + deviation * quantile), 0.0, n)

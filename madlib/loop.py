@@ -1,0 +1,136 @@
+r"""The loop, and the only one: for every generator, every regime, every dataset.
+
+    the target draws real data -> a generator is fitted -> it draws synthetic data
+      -> a regime mixes real and synthetic into the next training set -> a generator is fitted -> ...
+
+`run_loop` is one replicate, a pure function; `madlib.simulate` runs many of them. Generation 1 is fitted to real data
+only and is the first row.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jaxtyping import Array, Key
+
+from madlib.datasets import Samples
+from madlib.generators import Generator
+from madlib.regimes import Regime
+from madlib.targets import Target
+
+Metric = Callable[[Any, Any], Array]
+
+
+class Trajectory(NamedTuple):
+    """What a simulation leaves, with leading axes [*grid, n_replicates, n_rows] (no such axes from `run_loop` but rows).
+
+    Attributes:
+        generation: [n_rows], t of each row, counted from 1.
+        params: the model's parameters, or None where they were not kept.
+        record: metric name -> values.
+    """
+
+    generation: Array
+    params: Any
+    record: dict[str, Array]
+
+    def to_frame(self) -> pd.DataFrame:
+        """A tidy table: one row per grid point, replicate and generation, one column per scalar metric."""
+        values = {name: np.asarray(value) for name, value in self.record.items()}
+        shape = next(iter(values.values())).shape if values else (len(self.generation),)
+        axes = [f"grid_{i}" for i in range(len(shape) - 2)] + ["replicate"] * (len(shape) > 1)
+        index = np.indices(shape).reshape(len(shape), -1)
+        columns = dict(zip(axes, index[:-1], strict=True))
+        columns["generation"] = np.asarray(self.generation)[index[-1]]
+        return pd.DataFrame(columns | {name: value.ravel() for name, value in values.items()})
+
+
+class State(NamedTuple):
+    """A replicate between two generations: its key, the last model, and what the regime remembers."""
+
+    key: Key[Array, ""]
+    params: Any
+    memory: Any
+
+
+def run_loop(
+    key: Key[Array, ""],
+    generator: Generator,
+    regime: Regime,
+    target: Target,
+    *,
+    n_ini: Any,
+    n_generations: int,
+    lam: Any = 1.0,
+    record: tuple[Metric, ...] = (),
+    every: int = 1,
+) -> Trajectory:
+    r"""One replicate of the loop: pure, for use under `jax.jit`, `jax.vmap` and friends.
+
+    Args:
+        key: PRNG key.
+        generator: what is fitted and sampled.
+        regime: what the training set of each generation is.
+        target: the real distribution $P_r$.
+        n_ini: real samples for generation 1, $n_{ini}$.
+        n_generations: generations, counting generation 1.
+        lam: sampling bias, $\lambda$ in [0, 1].
+        record: metrics `metric(params, target.reference)`, evaluated at each row.
+        every: thinning: rows are generations 1, 1 + every, 1 + 2 every, ...
+
+    Returns:
+        Trajectory with leading axis [n_rows].
+    """
+    state = begin(key, generator, regime, target, n_ini, n_generations)
+    first = report(state.params, target, record)
+    generations = jnp.arange(2, n_generations + 1).reshape(-1, every)
+    _, rows = advance(state, generations, generator, regime, target, lam, record)
+    params, values = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rows)
+    return Trajectory(jnp.arange(1, n_generations + 1, every), params, values)
+
+
+def begin(key, generator, regime, target, n_ini, n_generations) -> State:
+    """Generation 1: a model of n_ini real samples."""
+    k_real, k_fit, k_loop = jax.random.split(key, 3)
+    draw_real, _ = draws(generator, regime, target, None, None)
+    real = draw_real(k_real, n_ini)
+    params = generator.fit(k_fit, generator.summarize(real))
+    return State(k_loop, params, regime.init(real, n_generations))
+
+
+def advance(state, generations, generator, regime, target, lam, record) -> tuple[State, tuple]:
+    """Scans over generations [n_rows, every] and reports after each row of them."""
+
+    def next_generation(state: State, t) -> tuple[State, None]:
+        k_data, k_fit = jax.random.split(jax.random.fold_in(state.key, t))
+        verbs = draws(generator, regime, target, state.params, lam)
+        data, memory = regime.training_set(k_data, state.memory, *verbs)
+        params = generator.fit(k_fit, generator.summarize(data))
+        return State(state.key, params, memory), None
+
+    def next_row(state: State, ts) -> tuple[State, tuple]:
+        state, _ = jax.lax.scan(next_generation, state, ts)
+        return state, report(state.params, target, record)
+
+    return jax.lax.scan(next_row, state, generations)
+
+
+def draws(generator, regime, target, params, lam) -> tuple[Callable, Callable]:
+    """The two verbs of the loop, returning what this generator under this regime learns from."""
+    if generator.exact and not regime.needs_points:
+        return (
+            lambda key, n: generator.summarize(target.draw(key, n)),
+            lambda key, n: generator.draw(key, params, n, lam),
+        )
+    return (
+        lambda key, n: Samples.of(target.sample(key, n)),
+        lambda key, n: Samples.of(generator.sample(key, params, n, lam)),
+    )
+
+
+def report(params, target, record) -> tuple[Any, dict[str, Array]]:
+    """The row of a trajectory: the model, and its metrics against the target."""
+    return params, {metric.__name__: metric(params, target.reference) for metric in record}

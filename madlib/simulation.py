@@ -1,0 +1,219 @@
+"""Many replicates of the loop: vmapped, sharded over devices, in bounded memory."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Key
+from tqdm.auto import tqdm
+
+from madlib.generators import Generator
+from madlib.loop import Metric, Trajectory, advance, begin, draws, report
+from madlib.parameters import ParameterError
+from madlib.regimes import Regime
+from madlib.targets import Target
+
+MEMORY_BUDGET = 2**29  # bytes that the rows of one batch, or of one span of generations, may take.
+
+
+def simulate(
+    key: Key[Array, ""],
+    generator: Generator,
+    regime: Regime,
+    target: Target,
+    *,
+    n_ini: Any,
+    n_generations: int,
+    n_replicates: int,
+    lam: Any = 1.0,
+    record: tuple[Metric, ...] = (),
+    every: int = 1,
+    reduce: Callable[..., np.ndarray] | None = None,
+    batch_size: int | None = None,
+) -> Trajectory:
+    r"""Independent replicates of `run_loop`, jitted, on all devices.
+
+    Compiled once per generator, regime type, n_generations, every and record; new values of lam, of the target's
+    parameters, of the key and (where draws are exact) of the sizes compile nothing. Those values may also be arrays:
+    lam, n_ini and exact sizes broadcast against each other, and the axes of that grid lead the result, so that a phase
+    diagram is one call. Replicate i uses `fold_in(key, i)` at every grid point, whatever the batches and devices: each
+    grid point equals its own separate run.
+
+    Args:
+        key, generator, regime, target, n_ini, n_generations, lam, record, every: as in `run_loop`.
+        n_replicates: independent repetitions.
+        reduce: `reduce(values, axis=-2)` collapses the replicates of each (scalar) metric, a span of generations at a
+            time, so that a million replicates fit in memory; for instance `np.median`, or
+            `functools.partial(np.quantile, q=[0.05, 0.5, 0.95])`. Parameters are not kept.
+        batch_size: replicates times grid points per compiled call; by default what `MEMORY_BUDGET` holds.
+
+    Returns:
+        Trajectory of NumPy arrays, leading axes [*grid, n_replicates, n_rows]; if reduced, [..., *grid, n_rows].
+
+    Raises:
+        ParameterError: for anything that cannot be simulated, before any computation.
+    """
+    exact_sizes = _check(generator, regime, target, n_ini, n_generations, n_replicates, lam, every)
+    settings = {"regime": regime, "n_ini": n_ini, "lam": lam}
+    varying = settings if exact_sizes else {"lam": lam}
+    grid = np.broadcast_shapes(*(np.shape(leaf) for leaf in jax.tree.leaves(varying)))
+    n_items = math.prod(grid) * n_replicates
+    plan = (generator, target, record, reduce is None, n_generations)
+
+    def items(start: int, stop: int, size: int) -> tuple[Array, Any]:
+        """Replicate numbers and settings of items start to stop, padded to size by repeating the last."""
+        item = np.minimum(np.arange(start, start + size), stop - 1)
+
+        def pick(leaf: Any) -> Array:
+            leaf = np.broadcast_to(leaf, grid).ravel()[item // n_replicates]
+            return jnp.asarray(leaf, jnp.float32)
+
+        return jnp.asarray(item % n_replicates, jnp.uint32), settings | jax.tree.map(pick, varying)
+
+    spans = np.arange(2, n_generations + 1).reshape(-1, every)
+    row_bytes, work_bytes = _bytes_per_replicate(key, items(0, 1, 1)[1], *plan)
+    if batch_size is None:
+        n_rows_kept = 1 + len(spans) if reduce is None else 1
+        batch_size = MEMORY_BUDGET // (work_bytes + row_bytes * n_rows_kept)
+    n_devices = jax.local_device_count()
+    batch_size = n_devices * math.ceil(max(1, min(batch_size, n_items)) / n_devices)
+    span = max(1, len(spans) if reduce is None else MEMORY_BUDGET // (row_bytes * n_items))
+    spans = [spans[i : i + span] for i in range(0, len(spans), span)]
+    starts = range(0, n_items, batch_size)
+    progress = tqdm(
+        total=len(starts) * (1 + len(spans)), desc=type(regime).__name__, delay=5, disable=None, leave=False
+    )
+
+    def stream(start: int) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:
+        """The rows of one batch on the host: generation 1, then span after span."""
+        stop = min(start + batch_size, n_items)
+        replicate, cells = items(start, stop, batch_size)
+        state, rows = _begin_batch(key, replicate, cells, *plan)
+        yield jax.tree.map(lambda leaf: np.asarray(leaf)[: stop - start], rows)
+        for span in spans:
+            progress.update()
+            state, rows = _advance_batch(state, cells, jnp.asarray(span), *plan)
+            yield jax.tree.map(lambda leaf: np.asarray(leaf)[: stop - start], rows)
+        progress.update()
+
+    def unravel(leaf: np.ndarray) -> np.ndarray:
+        return leaf.reshape(*grid, n_replicates, *leaf.shape[1:])
+
+    with progress:
+        if reduce is None:
+            params, values = jax.tree.map(unravel, _join((_join(stream(i), 1) for i in starts), 0))
+        else:
+            params, reduced = None, []
+            for pieces in zip(*map(stream, starts), strict=True):
+                values = jax.tree.map(unravel, _join(pieces, 0)[1])
+                reduced.append({name: np.asarray(reduce(value, axis=-2)) for name, value in values.items()})
+            values = _join(reduced, -1)
+    return Trajectory(np.arange(1, n_generations + 1, every), params, values)
+
+
+@eqx.filter_jit
+def _begin_batch(key, replicate, cells, generator, target, record, keep_params, n_generations):
+    def one(cell, replicate):
+        key_of_replicate = jax.random.fold_in(key, replicate)
+        state = begin(key_of_replicate, generator, cell["regime"], target, cell["n_ini"], n_generations)
+        params, values = report(state.params, target, record)
+        return state, jax.tree.map(lambda leaf: leaf[None], (params if keep_params else None, values))
+
+    return _vmap_over_devices(one, cells, replicate)
+
+
+@eqx.filter_jit
+def _advance_batch(state, cells, generations, generator, target, record, keep_params, n_generations):
+    def one(cell, state):
+        state, (params, values) = advance(
+            state, generations, generator, cell["regime"], target, cell["lam"], record
+        )
+        return state, (params if keep_params else None, values)
+
+    return _vmap_over_devices(one, cells, state)
+
+
+def _vmap_over_devices(function: Callable, cells: Any, batched: Any) -> Any:
+    """function(cell, batched) over their leading axis, each device taking its share of it."""
+    traced, static = eqx.partition(cells, eqx.is_array)
+    mapped = jax.vmap(lambda traced, batched: function(eqx.combine(traced, static), batched))
+    mesh = Mesh(jax.local_devices(), ("replicates",))
+    spec = PartitionSpec("replicates")
+    return jax.shard_map(mapped, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)(traced, batched)
+
+
+def _bytes_per_replicate(key, cells, generator, target, record, keep_params, n_generations) -> tuple[int, int]:
+    """Bytes of one row of results, and of all that a replicate holds between and during generations; from shapes."""
+    traced, static = eqx.partition(cells, eqx.is_array)
+
+    def one(key, traced):
+        cell = eqx.combine(jax.tree.map(lambda leaf: leaf[0], traced), static)
+        regime = cell["regime"]
+        state = begin(key, generator, regime, target, cell["n_ini"], n_generations)
+        verbs = draws(generator, regime, target, state.params, cell["lam"])
+        data, memory = regime.training_set(key, state.memory, *verbs)
+        params, values = report(state.params, target, record)
+        return (params if keep_params else None, values), (state.params, memory, data)
+
+    row, work = jax.eval_shape(one, key, traced)
+    return tuple(4 + sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree)) for tree in (row, work))
+
+
+def _join(trees: Any, axis: int) -> Any:
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis), *trees)
+
+
+def _check(generator, regime, target, n_ini, n_generations, n_replicates, lam, every) -> bool:
+    """Refuses what cannot be simulated; says whether sizes may be arrays and traced."""
+    for what, value, kind in (("generator", generator, "fit"), ("regime", regime, "training_set"), ("target", target, "draw")):
+        if not hasattr(value, kind) or isinstance(value, type):
+            raise ParameterError(f"{what} must be a {what} object; got {value!r}. See madlib.{what}s.")
+    if generator.dim != target.dim:
+        raise ParameterError(
+            f"generator and target must have the same dimension; got {generator.dim} and {target.dim}. "
+            f"Use a generator of dimension {target.dim}."
+        )
+    if not isinstance(jax.eval_shape(lambda key: target.draw(key, 1), jax.random.key(0)), generator.learns_from):
+        raise ParameterError(
+            f"{type(generator).__name__} learns from {' or '.join(c.__name__ for c in generator.learns_from)}; got a "
+            f"target of {type(target.family).__name__} kind. Choose a generator for such data."
+        )
+    for name, value in dict(n_generations=n_generations, n_replicates=n_replicates, every=every).items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise ParameterError(f"{name} must be a whole number >= 1; got {value!r}. Give an int of at least 1.")
+    if (n_generations - 1) % every:
+        raise ParameterError(
+            f"every must divide n_generations - 1; got every={every} and n_generations={n_generations}. "
+            f"Use n_generations={1 + every * math.ceil((n_generations - 1) / every)}."
+        )
+    if not (_is_number(lam) and np.all((np.asarray(lam) >= 0) & (np.asarray(lam) <= 1))):
+        raise ParameterError(f"lam must lie in [0, 1]; got {lam!r}. 1 is unbiased sampling, 0 keeps only the modes.")
+
+    exact_sizes = generator.exact and target.exact and not regime.needs_points
+    sizes = {"n_ini": n_ini} | {field.name: getattr(regime, field.name) for field in dataclasses.fields(regime)}
+    for name, value in sizes.items():
+        if not (_is_number(value) and np.all(np.mod(value, 1) == 0) and np.all(np.asarray(value) >= 0)):
+            raise ParameterError(f"{name} must be a whole number >= 0; got {value!r}. Give a number of samples.")
+        if not exact_sizes and not isinstance(value, (int, np.integer)):
+            raise ParameterError(
+                f"{name} must be a single int where points are drawn; got {value!r}. "
+                "Call simulate once per size, or use an exact generator and target."
+            )
+    smallest = {"n_ini": n_ini, f"the training set of {regime}": regime.smallest_size(n_ini)}
+    for name, size in smallest.items():
+        if np.min(size) < generator.minimum_weight:
+            raise ParameterError(
+                f"{name} must hold at least {generator.minimum_weight} samples to fit {generator}; got {np.min(size):g}. "
+                "Increase it."
+            )
+    return exact_sizes
+
+
+def _is_number(value: Any) -> bool:
+    return np.issubdtype(np.asarray(value).dtype, np.number)

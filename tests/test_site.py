@@ -1,0 +1,203 @@
+"""The built book in a real browser, as a reader meets it: wide and narrow, light and dark, offline."""
+
+import functools
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from madlib import book
+
+pytestmark = pytest.mark.xdist_group("site")
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def pages() -> list[str]:
+    """The addresses of all pages, from the table of contents."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    chapters = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
+    return ["index.html", *(f"{file}.html" for file in [toc["root"], *chapters])]
+
+
+every_page = pytest.mark.parametrize("page", pages())
+
+
+class Visit(NamedTuple):
+    """A page in the browser and what went wrong while it loaded."""
+
+    page: object
+    troubles: list[str]
+    foreign: list[str]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """Headless Chromium, the machine's own."""
+    found = (os.environ.get("MADLIB_CHROMIUM"), *map(shutil.which, NAMES))
+    executable = next((path for path in found if path), None)
+    if executable is None:
+        message = (
+            f"NO BROWSER: none of {', '.join(NAMES)} is on PATH and MADLIB_CHROMIUM is not set"
+        )
+        if os.environ.get("MADLIB_REQUIRE_BROWSER") == "1":
+            pytest.fail(message)
+        pytest.skip(f"{message}; the site was NOT tested.")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def address(browser: object, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Serve the book on this machine: the one that ``make book`` left, if it is up to date, or a small one."""
+    output = ROOT / "_build"
+    if book.is_current(ROOT, output):
+        site = output / "html"
+    else:
+        site = request.getfixturevalue("smoke_site")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def visit(browser, address: str):
+    """Open a page: ``visit(page, width, theme)``. Requests to anywhere else are recorded and go nowhere."""
+    contexts = []
+
+    def open_page(page: str, width: int, theme: str) -> Visit:
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme)
+        contexts.append(context)
+        context.add_init_script(
+            f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
+        )
+        tab = context.new_page()
+        troubles: list[str] = []
+        foreign: list[str] = []
+
+        def decide(route) -> None:
+            if route.request.url.startswith(address):
+                route.continue_()
+            else:
+                foreign.append(route.request.url)
+                route.abort()
+
+        context.route("**/*", decide)
+        tab.on("console", lambda said: said.type == "error" and troubles.append(said.text))
+        tab.on("pageerror", lambda error: troubles.append(str(error)))
+        tab.on(
+            "response", lambda got: got.status >= 400 and troubles.append(f"{got.status} {got.url}")
+        )
+        tab.goto(address + page, wait_until="load")
+        tab.wait_for_load_state("networkidle")
+        if tab.locator(".math").count():
+            tab.evaluate("MathJax.startup.promise")
+        return Visit(tab, troubles, foreign)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@every_page
+def test_page_is_whole_and_offline(visit, page: str) -> None:
+    opened = visit(page, 1280, "light")
+    assert not opened.troubles
+    assert not opened.foreign
+    tab = opened.page
+    assert tab.locator("h1").count() == 1
+    formulas, rendered = tab.locator(".math").count(), tab.locator(".math mjx-container").count()
+    assert rendered >= formulas
+    assert tab.locator("mjx-merror, [data-mjx-error]").count() == 0
+    addresses = tab.evaluate(
+        "[...document.querySelectorAll('a[href], img[src], link[href]')].map(e => (e.href || e.src).split('#')[0])"
+    )
+    own = {url for url in addresses if url.startswith(tab.url.split("/book/")[0])}
+    broken = [url for url in own if not tab.request.get(url).ok]
+    assert not broken
+    fragments = tab.evaluate(
+        "[...document.querySelectorAll('a[href^=\"#\"]')].map(e => e.getAttribute('href').slice(1))"
+        ".filter(id => id && !document.getElementById(decodeURIComponent(id)))"
+    )
+    assert not fragments
+
+
+@every_page
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_page_fits_a_phone_in_both_themes(visit, page: str, theme: str) -> None:
+    opened = visit(page, 360, theme)
+    tab = opened.page
+    assert not opened.troubles
+    assert tab.evaluate("document.documentElement.dataset.theme") == theme
+    wide = tab.evaluate(
+        """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
+        [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+        .map(e => `${e.tagName}.${e.className}`)"""
+    )
+    assert not wide
+    contrasts = tab.evaluate(
+        """() => {
+        const channel = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+        const parse = text => text.match(/[\\d.]+/g).map(Number);
+        const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+        const behind = e => {
+            for (; e; e = e.parentElement) {
+                const color = parse(getComputedStyle(e).backgroundColor);
+                if (color.length < 4 || color[3] > 0) return color;
+            }
+            return [255, 255, 255];
+        };
+        return [...document.querySelectorAll('main p, main figcaption, main svg[role=img], .madlib-verdict')]
+            .map(e => [light(parse(getComputedStyle(e).color)), light(behind(e))])
+            .map(([a, b]) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
+        }"""
+    )
+    assert min(contrasts) >= 4.5
+
+
+def test_every_figure_has_its_files(visit, address: str) -> None:
+    tab = visit("book/figures.html", 1280, "light").page
+    rows = tab.locator(".madlib-card .madlib-files")
+    assert rows.count() == tab.locator(".madlib-card").count() > 0
+    for i in range(rows.count()):
+        urls = rows.nth(i).locator("a").evaluate_all("links => links.map(link => link.href)")
+        assert {url.rsplit(".", 1)[1] for url in urls} == {
+            "pdf",
+            "svg",
+            "png",
+            "csv",
+            "json",
+            "bib",
+        }
+        for url in urls:
+            got = tab.request.get(url)
+            assert got.ok and got.body(), url
+            assert url.startswith(f"{address}figures/fig-")
