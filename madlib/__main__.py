@@ -1,6 +1,7 @@
 """The command line: ``madlib book``, ``madlib run``, ``madlib simulate``, ``madlib claims``.
 
-A user's mistake is one line on standard error and exit status 2; a book that does not build, status 1.
+A user's mistake is one line on standard error and exit status 2; a book that does not build is
+status 1.
 """
 
 import argparse

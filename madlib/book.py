@@ -2,10 +2,11 @@
 
     chapters -> papermill -> executed copies and results -> claims audit -> jupyter-book -> html
 
-A chapter is executed again when its code cells, its parameters, its claims, the package or the lock changed, and
-only then; prose may change freely. Each is executed in a process of its own (papermill changes the working directory
-of its process) into a folder that takes its final name when everything in it is there, so a killed build repeats
-only what was unfinished. The site appears under its name when it is whole and the ledger agrees.
+A chapter is executed again when its code cells, its parameters, its claims, the package or the lock
+changed, and only then: prose may change freely. Each is executed in a process of its own (papermill
+changes the working directory of its process) into a folder that takes its final name when it is
+whole, so a killed build repeats only what was unfinished. The site appears under its name when it
+is whole and the ledger agrees.
 """
 
 import hashlib
@@ -84,12 +85,12 @@ def build(root: Path, output: Path, *, preset: str | None = None, jobs: int | No
     Args:
         root: the top of the repository.
         output: folder for everything that is made; the site is ``output/html``.
-        preset: name of a file in ``book/presets``; None takes the parameters as they stand in the chapters.
+        preset: name of a file in ``book/presets``; None takes the parameters of the chapters.
         jobs: how many chapters are executed at once; None for one per core.
 
     Raises:
         ParameterError: for an unknown preset.
-        BuildError: if a chapter fails, a claim comes out otherwise than the ledger says, or Sphinx warns.
+        BuildError: if a chapter fails, a claim disagrees with the ledger, or Sphinx warns.
     """
     root, output = root.resolve(), output.resolve()
     found = chapters(root, output, preset)
@@ -140,13 +141,14 @@ def run(notebook: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
 
 def chapters(root: Path, output: Path, preset: str | None = None) -> list[Chapter]:
     """Return the notebooks that ``_toc.yml`` names, in its order."""
+    notebooks = _notebooks(root)
     parameters = preset_parameters(root, preset) if preset else {}
     ledger = claims.ledger(root / "book" / "claims.yaml")
     package = _digest(
         path.read_bytes() for path in sorted(PACKAGE.rglob("*.py")) if path not in _NOT_IN_CHAPTERS
     )
     found = []
-    for notebook in _notebooks(root):
+    for notebook in notebooks:
         stem = notebook.stem
         chosen = parameters.get(stem, {})
         checked = [
@@ -171,7 +173,8 @@ def preset_parameters(root: Path, preset: str) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
         raise ParameterError(
-            f"preset must be one of {known}; got {preset!r}. Add {path.name} to book/presets or use one of those."
+            f"preset must be one of {known}; got {preset!r}. "
+            f"Use one of those, or add {path.name} to book/presets."
         )
     return {stem: values or {} for stem, values in (yaml.safe_load(path.read_text()) or {}).items()}
 
@@ -180,13 +183,13 @@ def _notebooks(root: Path) -> list[Path]:
     toc = root / "_toc.yml"
     if not toc.is_file():
         raise ParameterError(
-            f"the book is built where its _toc.yml stands; got {root}. Run this at the top of the repository."
+            f"the book is built where its _toc.yml stands; got {root}. "
+            "Run this at the top of the repository."
         )
 
     def files(entry: Any) -> Iterable[str]:
         if isinstance(entry, dict):
-            if "file" in entry:
-                yield entry["file"]
+            yield from (entry[name] for name in ("root", "file") if name in entry)
             entry = list(entry.values())
         for item in entry if isinstance(entry, list) else []:
             yield from files(item)
@@ -218,7 +221,7 @@ def _digest(parts: Iterable[str | bytes]) -> str:
 
 
 def _sources(root: Path) -> list[Path]:
-    """The files of the site beside the results: pages, notebooks, extension, style, configuration."""
+    """The files of the site beside the results: configuration, pages, notebooks, style."""
     book = (
         path
         for path in (root / "book").rglob("*")
@@ -290,11 +293,12 @@ def _execute_all(found: list[Chapter], environment: Mapping[str, str], jobs: int
 
 
 def _execute(chapter: Chapter, environment: Mapping[str, str]) -> None:
-    """Execute one chapter in a process of its own, into its folder; once more if its kernel died."""
+    """Execute one chapter in a process of its own; once more if its kernel died."""
     chapter.folder.mkdir(parents=True, exist_ok=True)
     executed = chapter.folder / chapter.notebook.name
     command = [sys.executable, "-c", _PAPERMILL, str(chapter.notebook), str(executed)]
-    command += ["--cwd", str(chapter.folder), "--kernel", "python3", "--no-progress-bar"]
+    command += ["--cwd", str(chapter.folder), "--kernel", "python3"]
+    command += ["--language", "python", "--no-progress-bar"]
     if chapter.parameters:
         command += ["--parameters_yaml", yaml.safe_dump(chapter.parameters)]
     for _ in range(2):
@@ -381,8 +385,10 @@ def _stage(root: Path, found: list[Chapter], stage: Path, preset: str | None) ->
     config = yaml.safe_load((root / "_config.yml").read_text())
     config.setdefault("execute", {})["execute_notebooks"] = "off"
     if preset:
-        options = config["sphinx"]["config"]["html_theme_options"]
-        options["announcement"] = f"Built with the parameters of the {preset} preset."
+        options = config.setdefault("sphinx", {}).setdefault("config", {})
+        options.setdefault("html_theme_options", {})["announcement"] = (
+            f"Built with the parameters of the {preset} preset."
+        )
     (stage / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
@@ -417,9 +423,10 @@ def _typeset(output: Path, environment: Mapping[str, str]) -> None:
         capture_output=True,
         text=True,
     )
-    trouble = [line for line in done.stderr.splitlines() if line.strip()]
-    if done.returncode or trouble:
-        raise BuildError("\n".join(trouble or [done.stdout.strip() or "jupyter-book failed."]))
+    if done.returncode:
+        lines = re.sub(r"\x1b\[[\d;]*m", "", done.stderr).splitlines()
+        told = [line for line in lines if re.search(r"WARNING|ERROR|[Ee]rror:", line)]
+        raise BuildError("\n".join(told or lines or ["jupyter-book failed without a word"]))
     (site / "_build" / "html").rename(output / "html")
     shutil.rmtree(site)
     print(f"  {'site':<28} {time.monotonic() - start:.1f} s", flush=True)

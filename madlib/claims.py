@@ -97,6 +97,40 @@ class Verdict:
         )
 
 
+class Estimate(NamedTuple):
+    """A mean, or a ratio of means, and its standard error; one entry per replicate axis removed."""
+
+    mean: np.ndarray
+    se: np.ndarray
+
+
+def estimate(values: Any, over: Any = None, *, axis: int = -1) -> Estimate:
+    """Estimate an expectation, or the ratio of two, from replicates.
+
+    Args:
+        values: [..., n_replicates, ...], at least two replicates.
+        over: the same shape, for E values / E over; replicate i of one belongs to replicate i of
+            the other, and what they share cancels in the standard error (delta method).
+        axis: of the replicates.
+
+    Returns:
+        Mean and standard error, without the axis of the replicates.
+    """
+    values = np.moveaxis(np.asarray(values, np.float64), axis, -1)
+    n = values.shape[-1]
+    if n < 2:
+        raise ParameterError(
+            f"a standard error needs at least two replicates; got {n}. Increase n_replicates."
+        )
+    if over is None:
+        return Estimate(values.mean(-1), values.std(-1, ddof=1) / math.sqrt(n))
+    over = np.moveaxis(np.asarray(over, np.float64), axis, -1)
+    below = over.mean(-1)
+    ratio = values.mean(-1) / below
+    rest = values - ratio[..., None] * over
+    return Estimate(ratio, rest.std(-1, ddof=1) / math.sqrt(n) / np.abs(below))
+
+
 def check(id: str, *, measured: Any, se: Any, expected: Any) -> Verdict:
     """Check an equality: reproduced if |measured - expected| is at most 5 standard errors.
 

@@ -82,7 +82,7 @@ class Moments(NamedTuple):
         points, weight = samples
         total = weight.sum()
         mean = weight @ points / jnp.maximum(total, 1.0)
-        centered = jnp.sqrt(weight)[:, None] * (points - mean)
+        centered = jnp.sqrt(weight)[:, None] * (points - mean[None, :])
         return cls(total, mean, triangular_root(centered.T))
 
     def __add__(self, other: "Moments") -> "Moments":

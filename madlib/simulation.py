@@ -87,7 +87,11 @@ def simulate(
     spans = [spans[i : i + span] for i in range(0, len(spans), span)]
     starts = range(0, n_items, batch_size)
     progress = tqdm(
-        total=len(starts) * (1 + len(spans)), desc=type(regime).__name__, delay=5, disable=None, leave=False
+        total=len(starts) * (1 + len(spans)),
+        desc=type(regime).__name__,
+        delay=5,
+        disable=None,
+        leave=False,
     )
 
     def stream(start: int) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:
@@ -112,7 +116,9 @@ def simulate(
             params, reduced = None, []
             for pieces in zip(*map(stream, starts), strict=True):
                 values = jax.tree.map(unravel, _join(pieces, 0)[1])
-                reduced.append({name: np.asarray(reduce(value, axis=-2)) for name, value in values.items()})
+                reduced.append(
+                    {name: np.asarray(reduce(value, axis=-2)) for name, value in values.items()}
+                )
             values = _join(reduced, -1)
     return Trajectory(np.arange(1, n_generations + 1, every), params, values)
 
@@ -121,15 +127,21 @@ def simulate(
 def _begin_batch(key, replicate, cells, generator, target, record, keep_params, n_generations):
     def one(cell, replicate):
         key_of_replicate = jax.random.fold_in(key, replicate)
-        state = begin(key_of_replicate, generator, cell["regime"], target, cell["n_ini"], n_generations)
+        state = begin(
+            key_of_replicate, generator, cell["regime"], target, cell["n_ini"], n_generations
+        )
         params, values = report(state.params, target, record)
-        return state, jax.tree.map(lambda leaf: leaf[None], (params if keep_params else None, values))
+        return state, jax.tree.map(
+            lambda leaf: leaf[None], (params if keep_params else None, values)
+        )
 
     return _vmap_over_devices(one, cells, replicate)
 
 
 @eqx.filter_jit
-def _advance_batch(state, cells, generations, generator, target, record, keep_params, n_generations):
+def _advance_batch(
+    state, cells, generations, generator, target, record, keep_params, n_generations
+):
     def one(cell, state):
         state, (params, values) = advance(
             state, generations, generator, cell["regime"], target, cell["lam"], record
@@ -145,10 +157,14 @@ def _vmap_over_devices(function: Callable, cells: Any, batched: Any) -> Any:
     mapped = jax.vmap(lambda traced, batched: function(eqx.combine(traced, static), batched))
     mesh = Mesh(jax.local_devices(), ("replicates",))
     spec = PartitionSpec("replicates")
-    return jax.shard_map(mapped, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)(traced, batched)
+    return jax.shard_map(mapped, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)(
+        traced, batched
+    )
 
 
-def _bytes_per_replicate(key, cells, generator, target, record, keep_params, n_generations) -> tuple[int, int]:
+def _bytes_per_replicate(
+    key, cells, generator, target, record, keep_params, n_generations
+) -> tuple[int, int]:
     """Bytes of one row of results, and of all that a replicate holds between and during generations; from shapes."""
     traced, static = eqx.partition(cells, eqx.is_array)
 
@@ -162,7 +178,10 @@ def _bytes_per_replicate(key, cells, generator, target, record, keep_params, n_g
         return (params if keep_params else None, values), (state.params, memory, data)
 
     row, work = jax.eval_shape(one, key, traced)
-    return tuple(4 + sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree)) for tree in (row, work))
+    return tuple(
+        4 + sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+        for tree in (row, work)
+    )
 
 
 def _join(trees: Any, axis: int) -> Any:
@@ -171,35 +190,61 @@ def _join(trees: Any, axis: int) -> Any:
 
 def _check(generator, regime, target, n_ini, n_generations, n_replicates, lam, every) -> bool:
     """Refuses what cannot be simulated; says whether sizes may be arrays and traced."""
-    for what, value, kind in (("generator", generator, "fit"), ("regime", regime, "training_set"), ("target", target, "draw")):
+    for what, value, kind in (
+        ("generator", generator, "fit"),
+        ("regime", regime, "training_set"),
+        ("target", target, "draw"),
+    ):
         if not hasattr(value, kind) or isinstance(value, type):
-            raise ParameterError(f"{what} must be a {what} object; got {value!r}. See madlib.{what}s.")
+            raise ParameterError(
+                f"{what} must be a {what} object; got {value!r}. See madlib.{what}s."
+            )
     if generator.dim != target.dim:
         raise ParameterError(
             f"generator and target must have the same dimension; got {generator.dim} and {target.dim}. "
             f"Use a generator of dimension {target.dim}."
         )
-    if not isinstance(jax.eval_shape(lambda key: target.draw(key, 1), jax.random.key(0)), generator.learns_from):
+    if not isinstance(
+        jax.eval_shape(lambda key: target.draw(key, 1), jax.random.key(0)), generator.learns_from
+    ):
         raise ParameterError(
             f"{type(generator).__name__} learns from {' or '.join(c.__name__ for c in generator.learns_from)}; got a "
             f"target of {type(target.family).__name__} kind. Choose a generator for such data."
         )
-    for name, value in dict(n_generations=n_generations, n_replicates=n_replicates, every=every).items():
+    ours, theirs = (getattr(kind, "n_symbols", None) for kind in (generator, target.family))
+    if ours != theirs and None not in (ours, theirs):
+        raise ParameterError(
+            f"generator and target must have the same number of symbols; got {ours} and {theirs}. "
+            f"Use a generator of {theirs} symbols."
+        )
+    for name, value in dict(
+        n_generations=n_generations, n_replicates=n_replicates, every=every
+    ).items():
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ParameterError(f"{name} must be a whole number >= 1; got {value!r}. Give an int of at least 1.")
+            raise ParameterError(
+                f"{name} must be a whole number >= 1; got {value!r}. Give an int of at least 1."
+            )
     if (n_generations - 1) % every:
         raise ParameterError(
             f"every must divide n_generations - 1; got every={every} and n_generations={n_generations}. "
             f"Use n_generations={1 + every * math.ceil((n_generations - 1) / every)}."
         )
     if not (_is_number(lam) and np.all((np.asarray(lam) >= 0) & (np.asarray(lam) <= 1))):
-        raise ParameterError(f"lam must lie in [0, 1]; got {lam!r}. 1 is unbiased sampling, 0 keeps only the modes.")
+        raise ParameterError(
+            f"lam must lie in [0, 1]; got {lam!r}. 1 is unbiased sampling, 0 keeps only the modes."
+        )
 
     exact_sizes = generator.exact and target.exact and not regime.needs_points
-    sizes = {"n_ini": n_ini} | {field.name: getattr(regime, field.name) for field in dataclasses.fields(regime)}
+    sizes = {"n_ini": n_ini} | {
+        field.name: getattr(regime, field.name) for field in dataclasses.fields(regime)
+    }
     for name, value in sizes.items():
-        if not (_is_number(value) and np.all(np.mod(value, 1) == 0) and np.all(np.asarray(value) >= 0)):
-            raise ParameterError(f"{name} must be a whole number >= 0; got {value!r}. Give a number of samples.")
+        if not (
+            _is_number(value) and np.all(np.mod(value, 1) == 0) and np.all(np.asarray(value) >= 0)
+        ):
+            raise ParameterError(
+                f"{name} must be a whole number >= 0; got {value!r}. Give a number of samples."
+            )
         if not exact_sizes and not isinstance(value, (int, np.integer)):
             raise ParameterError(
                 f"{name} must be a single int where points are drawn; got {value!r}. "
@@ -216,4 +261,4 @@ def _check(generator, regime, target, n_ini, n_generations, n_replicates, lam, e
 
 
 def _is_number(value: Any) -> bool:
-    return np.issubdtype(np.asarray(value).dtype, np.number)
+    return np.issubdtype(np.asarray(value).dtype, np.number) and np.isfinite(value).all()

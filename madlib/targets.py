@@ -90,7 +90,9 @@ def normal(mean: Any, cov: Any) -> Target:
             "Give both for the same number of dimensions."
         )
     if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
-        raise ParameterError("mean and cov must be finite; got NaN or infinity. Clean the data first.")
+        raise ParameterError(
+            "mean and cov must be finite; got NaN or infinity. Clean the data first."
+        )
     if not np.allclose(cov, cov.T, rtol=1e-6, atol=0):
         raise ParameterError("cov must be symmetric; got one that is not. Use (cov + cov.T) / 2.")
     variance, axes = np.linalg.eigh(cov)
@@ -119,7 +121,9 @@ def categorical(probs: Any, symbols: tuple[str, ...] = ()) -> Target:
     """
     probs = np.asarray(probs, float)
     if probs.ndim != 1 or probs.size < 1:
-        raise ParameterError(f"probs must be a vector [k], k >= 1; got shape {probs.shape}. Flatten it.")
+        raise ParameterError(
+            f"probs must be a vector [k], k >= 1; got shape {probs.shape}. Flatten it."
+        )
     if not (np.isfinite(probs).all() and (probs >= 0).all() and abs(probs.sum() - 1) < 1e-5):
         raise ParameterError(
             f"probs must be non-negative and sum to 1; got a sum of {probs.sum():.6g} and a minimum of "
@@ -150,9 +154,13 @@ def empirical(points: Any) -> Target:
     """
     points = np.asarray(points, np.float32)
     if points.ndim != 2 or points.shape[0] < 1:
-        raise ParameterError(f"points must be [N, d] with N >= 1; got {points.shape}. Use one row per example.")
+        raise ParameterError(
+            f"points must be [N, d] with N >= 1; got {points.shape}. Use one row per example."
+        )
     if not np.isfinite(points).all():
-        raise ParameterError("points must be finite; got NaN or infinity. Drop or impute those rows.")
+        raise ParameterError(
+            "points must be finite; got NaN or infinity. Drop or impute those rows."
+        )
     family = Gaussian(points.shape[1], ddof=0)
     reference = family.fit(None, Moments.of(Samples.of(jnp.asarray(points))))
     return Target(jnp.asarray(points), reference, Empirical(points.shape[1]))
@@ -165,7 +173,9 @@ def digits() -> Target:
     return empirical(load_digits().data / 16)
 
 
-def text(unit: str = "word", path: str | Path | None = None, n_symbols: int | None = None) -> Target:
+def text(
+    unit: str = "word", path: str | Path | None = None, n_symbols: int | None = None
+) -> Target:
     """Frequencies of the words or characters of real English text.
 
     Args:
@@ -174,7 +184,9 @@ def text(unit: str = "word", path: str | Path | None = None, n_symbols: int | No
         n_symbols: keep this many of the most frequent symbols; by default all.
     """
     if unit not in ("word", "character"):
-        raise ParameterError(f"unit must be 'word' or 'character'; got {unit!r}. Choose one of the two.")
+        raise ParameterError(
+            f"unit must be 'word' or 'character'; got {unit!r}. Choose one of the two."
+        )
     prose = _python_prose() if path is None else _read(Path(path))
     pattern = r"[a-z]+(?:'[a-z]+)*" if unit == "word" else r"\s|\S"
     found = re.findall(pattern, re.sub(r"\s+", " ", prose.lower()))
@@ -182,7 +194,9 @@ def text(unit: str = "word", path: str | Path | None = None, n_symbols: int | No
         raise ParameterError(
             f"the text must hold at least one {unit}; got none in {path}. Give a file of English prose."
         )
-    ranked = sorted(collections.Counter(found).items(), key=lambda item: (-item[1], item[0]))[:n_symbols]
+    ranked = sorted(collections.Counter(found).items(), key=lambda item: (-item[1], item[0]))[
+        :n_symbols
+    ]
     symbols, counts = zip(*ranked, strict=True)
     return categorical(np.array(counts) / sum(counts), symbols)
 

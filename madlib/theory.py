@@ -484,7 +484,7 @@ def log_variance_quantiles(
 
     A sum of independent log chi-squares: the characteristic function prod Gamma(k/2 +
     iu)/Gamma(k/2) is inverted by Gil-Pelaez's formula (midpoint rule, about 12 digits) and the
-    distribution function by bisection. Derived.
+    distribution function by a root search. Derived.
 
     Args:
         q: [*q], probabilities in (0, 1).

@@ -1,4 +1,4 @@
-"""Strict numerics for every test, and the book built once for those that read it."""
+"""Strict numerics for every test, and the command line."""
 
 import os
 import subprocess
@@ -31,12 +31,3 @@ def madlib() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
-
-
-@pytest.fixture(scope="session")
-def smoke_site(madlib: Callable[..., subprocess.CompletedProcess[str]]) -> Path:
-    """The book with the smoke preset. It stays in ``_build``, where only what changed is done again."""
-    output = ROOT / "_build" / "smoke"
-    done = madlib("book", "--preset", "smoke", "--output", output)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return output / "html"

@@ -1,4 +1,4 @@
-"""The built book in a real browser, as a reader meets it: wide and narrow, light and dark, offline."""
+"""The built book in a real browser: wide and narrow, light and dark, offline."""
 
 import functools
 import os
@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -13,8 +14,6 @@ import yaml
 from conftest import ROOT
 
 from madlib import book
-
-pytestmark = pytest.mark.xdist_group("site")
 
 FLAGS = [
     "--no-sandbox",
@@ -47,6 +46,15 @@ class Visit(NamedTuple):
 
 
 @pytest.fixture(scope="session")
+def smoke_site(madlib) -> Path:
+    """The book with the smoke preset; kept in ``_build``, where only what changed is done again."""
+    output = ROOT / "_build" / "smoke"
+    done = madlib("book", "--preset", "smoke", "--output", output)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return output / "html"
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[object]:
     """Headless Chromium, the machine's own."""
     found = (os.environ.get("MADLIB_CHROMIUM"), *map(shutil.which, NAMES))
@@ -68,7 +76,7 @@ def browser() -> Iterator[object]:
 
 @pytest.fixture(scope="session")
 def address(browser: object, request: pytest.FixtureRequest) -> Iterator[str]:
-    """Serve the book on this machine: the one that ``make book`` left, if it is up to date, or a small one."""
+    """Serve the book: the one that ``make book`` left, if it is up to date, or a small one."""
     output = ROOT / "_build"
     if book.is_current(ROOT, output):
         site = output / "html"
@@ -90,7 +98,7 @@ def address(browser: object, request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def visit(browser, address: str):
-    """Open a page: ``visit(page, width, theme)``. Requests to anywhere else are recorded and go nowhere."""
+    """Open a page: ``visit(page, width, theme)``; requests to anywhere else go nowhere."""
     contexts = []
 
     def open_page(page: str, width: int, theme: str) -> Visit:
@@ -127,18 +135,24 @@ def visit(browser, address: str):
         context.close()
 
 
+def test_smoke_preset_builds(smoke_site: Path) -> None:
+    for page in pages():
+        assert (smoke_site / page).is_file()
+
+
 @every_page
 def test_page_is_whole_and_offline(visit, page: str) -> None:
     opened = visit(page, 1280, "light")
     assert not opened.troubles
     assert not opened.foreign
     tab = opened.page
-    assert tab.locator("h1").count() == 1
+    assert tab.locator("article h1").count() == 1
     formulas, rendered = tab.locator(".math").count(), tab.locator(".math mjx-container").count()
     assert rendered >= formulas
     assert tab.locator("mjx-merror, [data-mjx-error]").count() == 0
     addresses = tab.evaluate(
-        "[...document.querySelectorAll('a[href], img[src], link[href]')].map(e => (e.href || e.src).split('#')[0])"
+        "[...document.querySelectorAll('a[href], img[src], link[href]')]"
+        ".map(e => (e.href || e.src).split('#')[0])"
     )
     own = {url for url in addresses if url.startswith(tab.url.split("/book/")[0])}
     broken = [url for url in own if not tab.request.get(url).ok]
@@ -159,7 +173,8 @@ def test_page_fits_a_phone_in_both_themes(visit, page: str, theme: str) -> None:
     assert tab.evaluate("document.documentElement.dataset.theme") == theme
     wide = tab.evaluate(
         """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
-        [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+        [...document.querySelectorAll('main *')]
+        .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
         .map(e => `${e.tagName}.${e.className}`)"""
     )
     assert not wide
@@ -167,7 +182,8 @@ def test_page_fits_a_phone_in_both_themes(visit, page: str, theme: str) -> None:
         """() => {
         const channel = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
         const parse = text => text.match(/[\\d.]+/g).map(Number);
-        const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+        const light = ([r, g, b]) =>
+            0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
         const behind = e => {
             for (; e; e = e.parentElement) {
                 const color = parse(getComputedStyle(e).backgroundColor);
@@ -175,7 +191,8 @@ def test_page_fits_a_phone_in_both_themes(visit, page: str, theme: str) -> None:
             }
             return [255, 255, 255];
         };
-        return [...document.querySelectorAll('main p, main figcaption, main svg[role=img], .madlib-verdict')]
+        const words = 'main p, main figcaption, main svg[role=img], .madlib-verdict, .madlib-files a';
+        return [...document.querySelectorAll(words)]
             .map(e => [light(parse(getComputedStyle(e).color)), light(behind(e))])
             .map(([a, b]) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
         }"""

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from madlib import theory
 from madlib.parameters import ParameterError
@@ -207,7 +207,7 @@ def controlled_wasserstein2_squared(means, covs, v, s):
         (FreshData(300, 900), 500, 0.4),
         (FreshData(300, 900, memory=2), 500, 0.4),
         (Accumulate(400), 400, 0.5),
-        (AccumulateSubsample(1000, 300), 300, 0.9),
+        (AccumulateSubsample(300, 500), 400, 0.5),
     ],
     ids=str,
 )
@@ -291,6 +291,18 @@ def test_real_data_wasserstein2_squared_at_any_size(n, dim, ddof):
     coefficient = 0.0 if dim == 1 else 1.5 if n < 2 * dim else 0.1
     remainder = coefficient * expected / dim**2
     assert_agrees(f"n={n} dim={dim}", distance, expected, remainder)
+
+
+def test_wasserstein2_squared_when_subsampling_noise_enters_the_pool():
+    """Many replicates in one dimension: the noise of the subsample is a tenth of the spread."""
+    settings = {"n_ini": 100, "n_generations": 4, "lam": 1.0}
+    regime = AccumulateSubsample(300, 100)
+    rng = np.random.default_rng(9)
+    means, covs = gaussian_loop(rng, regime, n_replicates=12_000, root=np.eye(1), **settings)
+    v, s = theory.moments(regime, **settings)
+    expected = theory.wasserstein2_squared(regime, dim=1, **settings)
+    distance = controlled_wasserstein2_squared(means, covs, v, s)
+    assert_agrees("E W2^2", distance, expected, remainder=expected / 100)  # next order, 1/n
 
 
 # Effective sample size.
@@ -378,6 +390,12 @@ def test_log_variance_quantiles_of_one_fit_are_chi_square(n):
     quantile = theory.log_variance_quantiles(q, 1, n_ini=n, n_s=2)
     expected = np.log(stats.chi2.ppf(q, n - 1) / (n - 1))
     np.testing.assert_allclose(quantile, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_log_variance_mean_keeps_its_digits():
+    z = np.array([1.0, 49.5, 50.5, 500.0])
+    mean = theory.log_variance_moments(1, n_ini=2 * z + 1, n_s=2).mean
+    np.testing.assert_allclose(mean, special.digamma(z) - np.log(z), rtol=1e-10)
 
 
 def test_log_variance_after_many_generations():

@@ -1,7 +1,7 @@
-"""Sphinx extension of the book: captions from the code, the claims ledger, the gallery, mathematics offline.
+"""Sphinx extension of the book: captions from the code, claims, gallery, mathematics offline.
 
-A cell that ends in ``figures.save(fig, "fig-...", caption="...", ...)`` becomes a numbered figure: label and caption
-are read from the call, so they stand in one place. Directives:
+A cell that ends in ``figures.save(fig, "fig-...", caption="...", ...)`` becomes a numbered figure:
+label and caption are read from the call, so they stand in one place. Directives:
 
 * ``{madlib-claims}``: the ledger, grouped by chapter, with the verdict of each claim;
 * ``{madlib-scoreboard}``: how many claims were reproduced, contradicted, not attempted;
@@ -9,8 +9,9 @@ are read from the call, so they stand in one place. Directives:
 * ``{madlib-figure} fig-...``: a figure of a chapter, on another page;
 * ``{madlib-build}``: versions, machine and the seconds of each chapter.
 
-What depends on results is filled in after all chapters are read, because a plain ``jupyter-book build .`` executes
-them while it reads. The results are in ``$MADLIB_RESULTS``; a plain build puts them beside the site.
+What depends on results is filled in after all chapters are read, because a plain
+``jupyter-book build .`` executes them while it reads. The results are in ``$MADLIB_RESULTS``; a
+plain build puts them beside the site.
 """
 
 import ast
@@ -43,9 +44,6 @@ MATHJAX = "sphinx-mathjax-offline"
 
 class Slot(nodes.General, nodes.Element):
     """A place on a page that is filled in when all chapters are read."""
-
-
-# Captions -------------------------------------------------------------------------------------------------------
 
 
 def add_figure_metadata(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -91,9 +89,6 @@ def _parameters(cells: list[dict[str, Any]]) -> dict[str, Any]:
         if {"parameters", "injected-parameters"} & set(cell["metadata"].get("tags", [])):
             exec("".join(cell["source"]), namespace)
     return check_parameters(namespace)
-
-
-# Directives -----------------------------------------------------------------------------------------------------
 
 
 class Scoreboard(SphinxDirective):
@@ -175,7 +170,7 @@ class Claims(SphinxDirective):
 
 
 class FillSlots(SphinxPostTransform):
-    """Fill the slots; runs before MyST-NB chooses among the outputs of a cell and before references resolve."""
+    """Fill the slots, before MyST-NB chooses among the outputs of a cell and references resolve."""
 
     default_priority = 2
     formats = ("html",)
@@ -198,7 +193,8 @@ class FillSlots(SphinxPostTransform):
         counts = Counter(_verdict(claim.id)[0] for claim in ledger(_ledger_path(self.app)))
         page = self._uri("book/claims")
         tiles = "".join(
-            f'<a class="{verdict.replace(" ", "-")}" href="{page}"><b>{counts[verdict]}</b> {verdict}</a>'
+            f'<a class="{verdict.replace(" ", "-")}" href="{page}">'
+            f"<b>{counts[verdict]}</b> {verdict}</a>"
             for verdict in VERDICTS
             if counts[verdict]
         )
@@ -315,9 +311,6 @@ def _verdict(claim: str) -> tuple[str, str]:
     return record["verdict"], record["evidence"]
 
 
-# The build ------------------------------------------------------------------------------------------------------
-
-
 def prepare(app: Sphinx, config: Any) -> None:
     """Tell the chapters of a plain build where results and ledger are; add the style."""
     os.environ.setdefault("MADLIB_RESULTS", str(Path(app.outdir).parent / "results"))
@@ -331,7 +324,7 @@ def drop_thebe(
 ) -> None:
     """Drop the scripts that would run code in the browser; no page does.
 
-    Sphinx 7 repeats inline scripts, and Thebe's declares a constant: twice, that is an error on every page.
+    Sphinx 7 repeats inline scripts, and Thebe's declares a constant: twice, that is an error.
     """
     context["script_files"] = [
         script

@@ -71,7 +71,8 @@ class Categorical:
 def tempered(probs: Float[Array, " k"], lam) -> Float[Array, " k"]:
     r"""Probabilities at temperature $\lambda$: $p^{1/\lambda}$, normalized; at 0, uniform over the mode(s)."""
     relative = probs / probs.max()
-    powered = jnp.where(lam > 0, relative ** (1 / jnp.where(lam > 0, lam, 1.0)), relative == 1)
+    modes = (relative == 1).astype(probs.dtype)
+    powered = jnp.where(lam > 0, relative ** (1 / jnp.where(lam > 0, lam, 1.0)), modes)
     return powered / powered.sum()
 
 

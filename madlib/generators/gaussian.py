@@ -81,14 +81,16 @@ class Gaussian:
 
         below = jnp.zeros((d, d)).at[jnp.tril_indices(d, -1)].set(normals[d:])
         dof = n - 1 - jnp.arange(d, dtype=n.dtype)
-        alive = dof > 0  # with n <= d draws the Wishart matrix has rank n - 1: the other columns vanish.
+        alive = (
+            dof > 0
+        )  # with n <= d draws the Wishart matrix has rank n - 1: the other columns vanish.
         chi = jnp.sqrt(chi_square(k_chi, jnp.where(alive, dof, 1.0)))
         bartlett = jnp.where(alive, below + jnp.diag(chi), 0.0)
         return Moments(n, mean, scaled @ bartlett)
 
     def sample(self, key: Key[Array, ""], params: NormalParams, n: int, lam=1.0) -> Array:
         normals = jax.random.normal(key, (n, self.dim))
-        return params.mean + jnp.sqrt(lam) * normals @ params.chol.T
+        return params.mean[None, :] + jnp.sqrt(lam) * normals @ params.chol.T
 
 
 def chi_square(key: Key[Array, ""], dof: Float[Array, " d"]) -> Float[Array, " d"]:

@@ -1,0 +1,115 @@
+"""Planning with real data: what a loop is worth, and how long to run it to find out.
+
+The effective sample size n_e of a model is the number of real samples of which a single fit would be as far from the
+target (Alemohammad et al. 2023, Section 5). `effective_sample_size` reads it off a measured curve, so it needs no
+closed form and serves any generator and any distance; `madlib.theory.effective_sample_size` is its counterpart for
+Gaussians and W2 squared.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from madlib import theory
+from madlib.parameters import ParameterError
+
+__all__ = ["effective_sample_size", "generations_to_limit"]
+
+
+def effective_sample_size(
+    distance: ArrayLike, n: ArrayLike, real_distance: ArrayLike, *, extrapolate: bool = False
+) -> NDArray[np.float64]:
+    """The number n_e of real samples of which a single fit is as far from the target as `distance`.
+
+    Interpolates log n linearly in the log of the distance. Where a fit is as good as its number of samples says,
+    distance ~ 1/n, the curve is a straight line and the interpolation exact; the relative standard error of n_e is
+    then that of the distance.
+
+    Args:
+        distance: [...], expected distance of a model to the target, positive.
+        n: [m], increasing: sizes of real samples.
+        real_distance: [m], strictly decreasing: expected distance of a fit to n real samples.
+        extrapolate: whether a distance beyond the curve continues it as distance ~ 1/n (asymptotic for W2 squared
+            and n much larger than the dimension). Only past its far end, where n is large, is this a good guess.
+
+    Returns:
+        [...], n_e, not rounded. Source: alemohammad2023, Section 5.
+
+    Raises:
+        ParameterError: for a curve that is not as described, or a distance beyond it.
+    """
+    distance = np.asarray(distance, float)
+    n, real_distance = np.asarray(n, float), np.asarray(real_distance, float)
+    _check_curve(n, real_distance)
+    if not (np.isfinite(distance).all() and (distance > 0).all()):
+        raise ParameterError(
+            f"distance must be finite and positive; got {_range(distance)}. Average over replicates first."
+        )
+    far, near = real_distance[0], real_distance[-1]
+    if not extrapolate and ((distance > far) | (distance < near)).any():
+        raise ParameterError(
+            f"distance must lie on the curve, between {near:.4g} (n={n[-1]:g}) and {far:.4g} (n={n[0]:g}); got "
+            f"{_range(distance)}. Measure the curve at {'smaller' if (distance > far).any() else 'larger'} n, or pass "
+            "extrapolate=True."
+        )
+    on_curve = np.clip(distance, near, far)
+    log_n = np.interp(np.log(on_curve), np.log(real_distance[::-1]), np.log(n[::-1]))
+    return np.exp(log_n) * on_curve / distance
+
+
+def generations_to_limit(
+    regime: Any,
+    *,
+    dim: int,
+    n_ini: ArrayLike,
+    lam: ArrayLike = 1.0,
+    tolerance: float = 0.01,
+    n_generations: int = 2000,
+) -> NDArray[np.int64]:
+    """The first generation from which E W2^2 of a Gaussian loop stays within `tolerance` of its limit.
+
+    Args:
+        regime: FreshData or SyntheticAugmentation with real data, sizes [...].
+        dim: d.
+        n_ini: [...], real samples for generation 1.
+        lam: [...], sampling bias.
+        tolerance: relative.
+        n_generations: where the limit is taken; must be well beyond the answer.
+
+    Returns:
+        [...], a generation, counted from 1.
+
+    Raises:
+        ParameterError: if the loop has no limit or is not near it after n_generations.
+    """
+    distance = theory.wasserstein2_squared(
+        regime, dim=dim, n_ini=n_ini, n_generations=n_generations, lam=lam
+    )
+    far = np.abs(distance / distance[..., -1:] - 1) > tolerance
+    last_far = n_generations - np.argmax(far[..., ::-1], axis=-1)
+    needed = np.where(far.any(-1), last_far + 1, 1)
+    if (2 * needed > n_generations).any():
+        raise ParameterError(
+            f"the loop must come within {tolerance:g} of its limit in half of n_generations={n_generations}; got "
+            f"{needed.max()}. Increase n_generations, or give the loop real data."
+        )
+    return needed
+
+
+def _check_curve(n: NDArray, real_distance: NDArray) -> None:
+    if n.ndim != 1 or n.shape != real_distance.shape or n.size < 2:
+        raise ParameterError(
+            f"n and real_distance must both be [m] with m >= 2; got shapes {n.shape} and {real_distance.shape}. "
+            "Average the replicates of each n."
+        )
+    positive = np.isfinite(real_distance).all() and (real_distance > 0).all() and n[0] > 0
+    if not (positive and (np.diff(n) > 0).all() and (np.diff(real_distance) < 0).all()):
+        raise ParameterError(
+            "n must increase and real_distance strictly decrease, all positive; got a curve that does not. "
+            "Use more replicates, or sizes further apart."
+        )
+
+
+def _range(values: NDArray) -> str:
+    return f"{values:.4g}" if values.ndim == 0 else f"{values.min():.4g} to {values.max():.4g}"

@@ -1,0 +1,120 @@
+"""Datasets add: any way of adding up the parts is the whole, checked in float64 NumPy."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from madlib.datasets import Counts, Moments, Samples, triangular_root
+
+EPS = np.finfo(np.float32).eps
+DIMS = (1, 2, 3, 5, 64)
+N_PARTS = 3
+
+
+def points_of(n, d, *, offset=3.0, seed=0):
+    """[N_PARTS, n, d] points whose coordinates differ in scale, away from the origin."""
+    rng = np.random.default_rng(seed)
+    scale = np.linspace(1, 3, d)
+    return (offset + scale * rng.standard_normal((N_PARTS, n, d))).astype(np.float32)
+
+
+def scatter_of(points):
+    centered = points.astype(np.float64) - points.mean(0, dtype=np.float64)
+    return centered.T @ centered
+
+
+def assert_close(what, measured, expected, scale):
+    """Within 50 roundings of single precision of the scale."""
+    error = np.abs(np.asarray(measured, np.float64) - expected).max()
+    assert error <= 50 * EPS * scale, f"{what}: error {error:.3g}, scale {scale:.3g}"
+
+
+def assert_moments(moments, points):
+    """Moments are those of points [n, d]."""
+    n, d = points.shape
+    scatter = scatter_of(points)
+    root = np.asarray(moments.root, np.float64)
+    assert moments.weight == n
+    assert_close("mean", moments.mean, points.mean(0, dtype=np.float64), np.abs(points).max())
+    assert_close("scatter", root @ root.T, scatter, np.trace(scatter))
+    assert np.array_equal(root, np.tril(root)) and (np.diagonal(root) >= 0).all()
+
+
+@pytest.mark.parametrize("d", DIMS)
+def test_moments_of_a_union_are_those_of_its_points(d):
+    parts = points_of(7, d)
+    moments = [Moments.of(Samples.of(jnp.asarray(part))) for part in parts]
+    for part, its_moments in zip(parts, moments, strict=True):
+        assert_moments(its_moments, part)
+    for order in itertools.permutations(range(N_PARTS)):
+        a, b, c = (moments[i] for i in order)
+        assert_moments((a + b) + c, parts.reshape(-1, d))
+        assert_moments(a + (b + c), parts.reshape(-1, d))
+
+
+def test_counts_and_samples_add():
+    counts = [Counts(jnp.array([1.0, 0.0, n])) for n in (2.0, 3.0, 5.0)]
+    for a, b, c in itertools.permutations(counts):
+        assert np.array_equal(((a + b) + c).count, [3, 0, 10])
+        assert np.array_equal((a + (b + c)).count, [3, 0, 10])
+
+    parts = points_of(4, 2)
+    a, b, c = (Samples.of(jnp.asarray(part)) for part in parts)
+    for total in ((a + b) + c, a + (b + c)):
+        assert np.array_equal(total.points, parts.reshape(-1, 2))
+        assert np.array_equal(total.weight, np.ones(12))
+
+
+@pytest.mark.parametrize("kind", ["samples", "moments", "counts"])
+def test_empty_is_neutral_and_extend_is_addition(kind):
+    parts = [Samples.of(jnp.asarray(part)) for part in points_of(4, 2)]
+    if kind == "moments":
+        parts = [Moments.of(part) for part in parts]
+    elif kind == "counts":
+        parts = [Counts(part.points[0]) for part in parts]
+    total = functools.reduce(lambda a, b: a + b, parts)
+    grown = functools.reduce(lambda a, b: a.extend(b), parts, parts[0].empty(12))
+    for ours, expected in zip(grown, total, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=20 * EPS, atol=1e-5)
+
+
+def test_unused_room_and_weights_count_for_nothing_more():
+    points = points_of(6, 2)[0]
+    room = Samples.of(jnp.asarray(points)) + Samples(jnp.full((5, 2), 1e6), jnp.zeros(5))
+    assert_moments(Moments.of(room), points)
+    doubled = Moments.of(Samples(jnp.asarray(points), jnp.full(6, 2.0)))
+    assert_moments(doubled, np.concatenate([points, points]))
+    nothing = Moments.of(Samples(jnp.asarray(points), jnp.zeros(6)))
+    assert all(np.array_equal(leaf, np.zeros(leaf.shape)) for leaf in nothing)
+
+
+@pytest.mark.parametrize("d", DIMS)
+def test_triangular_root_of_every_rank(d):
+    """The root of columns of rank 0 to d, side by side in one batch, and of few columns."""
+    rng = np.random.default_rng(d)
+    ranks = sorted({0, 1, 2, d // 2, d - 1, d} & set(range(d + 1)))
+    factors = [rng.standard_normal((d, r)) @ rng.standard_normal((r, d + 3)) for r in ranks]
+    columns = np.stack(factors).astype(np.float32)
+    roots = np.asarray(jax.jit(jax.vmap(triangular_root))(columns), np.float64)
+    wide = columns.astype(np.float64)
+    for rank, root, product in zip(ranks, roots, wide @ wide.swapaxes(-1, -2), strict=True):
+        assert np.array_equal(root, np.tril(root)) and (np.diagonal(root) >= 0).all()
+        assert_close(f"rank {rank}", root @ root.T, product, np.trace(product))
+        if rank == d:
+            expected = np.linalg.cholesky(product)
+            # A root is determined as well as its smallest pivot.
+            scale = np.linalg.cond(expected) * np.abs(expected).max()
+            assert_close("NumPy's Cholesky", root, expected, scale)
+
+
+@pytest.mark.parametrize("scale", [1e-15, 1e15])
+@pytest.mark.parametrize("d", [2, 5])
+def test_triangular_root_of_extreme_scales(d, scale):
+    columns = points_of(2 * d, d, offset=0.0)[0].T * np.float32(scale)
+    root = np.asarray(triangular_root(jnp.asarray(columns)), np.float64)
+    wide = columns.astype(np.float64)
+    assert_close("root", root @ root.T, wide @ wide.T, np.trace(wide @ wide.T))
