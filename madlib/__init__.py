@@ -1,6 +1,6 @@
 """madlib: what happens when generative models train on the output of generative models.
 
-One loop (`madlib.loop`), regimes that say what is trained on, generators that are trained, targets that are real::
+One loop, regimes that say what is trained on, generators that are trained, targets that are real::
 
     import jax
     import madlib
@@ -23,11 +23,12 @@ import os
 import jax
 
 n_cores = os.cpu_count() or 1
-# XLA's pool holds one thread per core, each of which a device may occupy; LAPACK kernels wait for a free one and would
-# wait for ever (jaxlib 0.10). Twice as many threads always leave some free.
+# XLA's pool holds one thread per core, each of which a device may occupy; LAPACK kernels wait for a
+# free one and would wait for ever (jaxlib 0.10). Twice as many threads always leave some free.
 os.environ.setdefault("NPROC", str(2 * n_cores))
 if "JAX_NUM_CPU_DEVICES" not in os.environ:
-    # One XLA device per core, over which replicates spread; refused once JAX has computed something.
+    # One XLA device per core, over which replicates spread; refused once JAX has computed
+    # something.
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", n_cores)
 

@@ -14,14 +14,24 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 
 from madlib.parameters import ParameterError, write_result
 
-__all__ = ["Claim", "Verdict", "audit", "check", "check_inequality", "check_order", "ledger"]
+__all__ = [
+    "Claim",
+    "Estimate",
+    "Verdict",
+    "audit",
+    "check",
+    "check_inequality",
+    "check_order",
+    "estimate",
+    "ledger",
+]
 
 N_STANDARD_ERRORS = 5.0
 KINDS = ("equality", "order", "inequality", "not attempted")
@@ -98,7 +108,7 @@ class Verdict:
 
 
 class Estimate(NamedTuple):
-    """A mean, or a ratio of means, and its standard error; one entry per replicate axis removed."""
+    """A mean, or a ratio of means, and its standard error: arrays without the replicate axis."""
 
     mean: np.ndarray
     se: np.ndarray

@@ -1,14 +1,15 @@
 r"""Datasets that add: what a training set is, for each kind of generator.
 
-A dataset is additive. `real + synthetic` is the training set that holds both, and that is all a regime needs to
-know. What is stored depends on what the generator learns from:
+A dataset is additive. `real + synthetic` is the training set that holds both, and that is all a
+regime needs to know. What is stored depends on what the generator learns from:
 
 * `Samples`, the points themselves (neural networks, anything);
 * `Moments`, count, mean and scatter (a Gaussian needs nothing else);
 * `Counts`, occurrences of each symbol (a categorical needs nothing else).
 
-Every dataset also answers `empty(n)`, an empty one with room for n examples, and `extend(other)`, the same as `+` but
-without a change of shape, so that a growing dataset can be carried through `lax.scan`.
+Every dataset also answers `empty(n)`, an empty one with room for n examples, and `extend(other)`,
+the same as `+` but without a change of shape, so that a growing dataset can be carried through
+`lax.scan`.
 """
 
 from typing import NamedTuple, Protocol, Self
@@ -63,8 +64,9 @@ class Samples(NamedTuple):
 class Moments(NamedTuple):
     r"""Sufficient statistics of a Gaussian.
 
-    The scatter matrix $\sum_i w_i (x_i - \bar x)(x_i - \bar x)^T$ is kept as a root, scatter = root root^T, because
-    products of triangular roots stay accurate and semi-definite where a collapsing covariance would not.
+    The scatter matrix $\sum_i w_i (x_i - \bar x)(x_i - \bar x)^T$ is kept as a root, scatter = root
+    root^T, because products of triangular roots stay accurate and semi-definite where a collapsing
+    covariance would not.
 
     Attributes:
         weight: [], total weight, $n$.
@@ -128,7 +130,7 @@ def triangular_root(columns: Float[Array, "d m"]) -> Float[Array, "d d"]:
 
 
 def _gram_schmidt(columns: Float[Array, "d m"]) -> Float[Array, "d d"]:
-    """Orthogonalizes the rows one after the other: elementwise work, fastest for a handful of dimensions."""
+    """Orthogonalizes row after row: elementwise work, fastest for a handful of dimensions."""
     d = columns.shape[0]
     rest = list(columns)
     root = [[jnp.zeros_like(columns[0, 0]) for _ in range(d)] for _ in range(d)]
@@ -168,10 +170,11 @@ def _cholesky_or_qr_vmap(axis_size: int, in_batched: list, columns: Array) -> tu
 
 
 def _cholesky_or_qr_batch(columns: Float[Array, "b d m"]) -> Float[Array, "b d d"]:
-    """Cholesky of the Gram matrix, 20 times faster than QR, except for the members it would not serve.
+    """Cholesky of the Gram matrix, 20 times faster than QR, and QR where that would not do.
 
-    Squaring costs half the digits: a root whose pivots differ by more than a factor 30 (or a singular one, where
-    Cholesky is NaN) is taken by QR instead. QR runs only if some member of the batch needs it.
+    Squaring costs half the digits: a root whose pivots differ by more than a factor 30 (or a
+    singular one, where Cholesky is NaN) is taken by QR instead. QR runs only if some member of the
+    batch needs it.
     """
     root = jax.lax.linalg.cholesky(columns @ columns.mT, symmetrize_input=False)
     poor = _pivot_ratio(root) < 1 / 30

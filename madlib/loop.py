@@ -1,10 +1,10 @@
 r"""The loop, and the only one: for every generator, every regime, every dataset.
 
     the target draws real data -> a generator is fitted -> it draws synthetic data
-      -> a regime mixes real and synthetic into the next training set -> a generator is fitted -> ...
+      -> a regime mixes real and synthetic into a training set -> a generator is fitted -> ...
 
-`run_loop` is one replicate, a pure function; `madlib.simulate` runs many of them. Generation 1 is fitted to real data
-only and is the first row.
+`run_loop` is one replicate, a pure function; `madlib.simulate` runs many of them. Generation 1 is
+fitted to real data only and is the first row.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ Metric = Callable[[Any, Any], Array]
 
 
 class Trajectory(NamedTuple):
-    """What a simulation leaves, with leading axes [*grid, n_replicates, n_rows] (no such axes from `run_loop` but rows).
+    """What a simulation leaves; axes [*grid, n_replicates, n_rows] lead, only rows in `run_loop`.
 
     Attributes:
         generation: [n_rows], t of each row, counted from 1.
@@ -38,7 +38,7 @@ class Trajectory(NamedTuple):
     record: dict[str, Array]
 
     def to_frame(self) -> pd.DataFrame:
-        """A tidy table: one row per grid point, replicate and generation, one column per scalar metric."""
+        """Tidy: a row per grid point, replicate and generation, a column per scalar metric."""
         values = {name: np.asarray(value) for name, value in self.record.items()}
         shape = next(iter(values.values())).shape if values else (len(self.generation),)
         axes = [f"grid_{i}" for i in range(len(shape) - 2)] + ["replicate"] * (len(shape) > 1)
@@ -49,7 +49,7 @@ class Trajectory(NamedTuple):
 
 
 class State(NamedTuple):
-    """A replicate between two generations: its key, the last model, and what the regime remembers."""
+    """A replicate between two generations: key, last model, and what the regime remembers."""
 
     key: Key[Array, ""]
     params: Any

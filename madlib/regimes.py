@@ -1,16 +1,16 @@
 r"""Regimes: what is the training set of this generation?
 
-A regime holds sizes and answers one question. It never fits and never measures. The three of Alemohammad et al. 2023
-(Sec. 3) and their kin are a line or two each:
+A regime holds sizes and answers one question. It never fits and never measures. The three of
+Alemohammad et al. 2023 (Sec. 3) and their kin are a line or two each:
 
     FullySynthetic          D^t = D_s^t
     SyntheticAugmentation   D^t = D_r + D_s^t          D_r the same at every generation
     FreshData               D^t = D_r^t + D_s^t        D_r^t drawn anew
-    Accumulate              D^t = D^{t-1} + D_s^t      nothing is thrown away (Gerstgrasser et al. 2024)
-    AccumulateSubsample     D^t = n of everything so far (Kazdan et al. 2024)
+    Accumulate              D^t = D^{t-1} + D_s^t      Gerstgrasser et al. 2024
+    AccumulateSubsample     D^t = n of all so far      Kazdan et al. 2024
 
-`draw_real(key, n)` and `draw_synthetic(key, n)` return datasets; `+` is the mixing. Sizes are pytree leaves: whole
-numbers, or arrays when a whole grid of sizes is simulated at once.
+`draw_real(key, n)` and `draw_synthetic(key, n)` return datasets; `+` is the mixing. Sizes are
+pytree leaves: whole numbers, or arrays when a whole grid of sizes is simulated at once.
 """
 
 import dataclasses
@@ -33,7 +33,8 @@ class Regime(Protocol):
     """What the loop asks of a regime.
 
     Attributes:
-        needs_points: whether the mixing needs the points themselves, even of a generator that could do without.
+        needs_points: whether the mixing needs the points themselves, even of a generator that could
+            do without.
     """
 
     needs_points: bool
@@ -49,7 +50,7 @@ class Regime(Protocol):
         ...
 
     def smallest_size(self, n_ini: Any) -> Any:
-        """Size of the smallest training set after generation 1; ParameterError if sizes do not fit together."""
+        """Smallest training set after generation 1; ParameterError if sizes do not fit."""
         ...
 
 
@@ -98,8 +99,9 @@ class FreshData(eqx.Module):
 
     Attributes:
         n_r: fresh real samples per generation.
-        n_s: synthetic samples per generation, n_s / memory of them from each of the last `memory` models (fewer
-            models, and so fewer samples, in the first generations). 0 is the real-only baseline.
+        n_s: synthetic samples per generation, n_s / memory of them from each of the last `memory`
+            models (fewer models, and so fewer samples, in the first generations). 0 is the
+            real-only baseline.
         memory: K, how many models back; a set drawn from a model serves for K generations.
     """
 
@@ -175,8 +177,8 @@ class AccumulateSubsample(eqx.Module):
     def smallest_size(self, n_ini):
         if self.n > n_ini + self.n_s:
             raise ParameterError(
-                f"n must be at most n_ini + n_s, all there is at generation 2; got n={self.n}, n_ini={n_ini}, "
-                f"n_s={self.n_s}. Use n <= {n_ini + self.n_s}."
+                f"n must be at most n_ini + n_s, all there is at generation 2; got n={self.n}, "
+                f"n_ini={n_ini}, n_s={self.n_s}. Use n <= {n_ini + self.n_s}."
             )
         return self.n
 

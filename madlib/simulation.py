@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Key
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from madlib.generators import Generator
 from madlib.loop import Metric, Trajectory, advance, begin, draws, report
@@ -39,22 +39,26 @@ def simulate(
 ) -> Trajectory:
     r"""Independent replicates of `run_loop`, jitted, on all devices.
 
-    Compiled once per generator, regime type, n_generations, every and record; new values of lam, of the target's
-    parameters, of the key and (where draws are exact) of the sizes compile nothing. Those values may also be arrays:
-    lam, n_ini and exact sizes broadcast against each other, and the axes of that grid lead the result, so that a phase
-    diagram is one call. Replicate i uses `fold_in(key, i)` at every grid point, whatever the batches and devices: each
-    grid point equals its own separate run.
+    Compiled once per generator, regime type, n_generations, every and record; new values of lam, of
+    the target's parameters, of the key and (where draws are exact) of the sizes compile nothing.
+    Those values may also be arrays: lam, n_ini and exact sizes broadcast against each other, and
+    the axes of that grid lead the result, so that a phase diagram is one call. Replicate i uses
+    `fold_in(key, i)` at every grid point, whatever the batches and devices: each grid point equals
+    its own separate run.
 
     Args:
         key, generator, regime, target, n_ini, n_generations, lam, record, every: as in `run_loop`.
         n_replicates: independent repetitions.
-        reduce: `reduce(values, axis=-2)` collapses the replicates of each (scalar) metric, a span of generations at a
-            time, so that a million replicates fit in memory; for instance `np.median`, or
-            `functools.partial(np.quantile, q=[0.05, 0.5, 0.95])`. Parameters are not kept.
-        batch_size: replicates times grid points per compiled call; by default what `MEMORY_BUDGET` holds.
+        reduce: `reduce(values, axis=-2)` collapses the replicates of each (scalar) metric, a span
+            of generations at a time, so that a million replicates fit in memory; for instance
+            `np.median`, or `functools.partial(np.quantile, q=[0.05, 0.5, 0.95])`. Parameters are
+            not kept.
+        batch_size: replicates times grid points per compiled call; by default what `MEMORY_BUDGET`
+            holds.
 
     Returns:
-        Trajectory of NumPy arrays, leading axes [*grid, n_replicates, n_rows]; if reduced, [..., *grid, n_rows].
+        Trajectory of NumPy arrays, axes [*grid, n_replicates, n_rows] leading; reduced, that axis
+        is gone.
 
     Raises:
         ParameterError: for anything that cannot be simulated, before any computation.
@@ -67,7 +71,7 @@ def simulate(
     plan = (generator, target, record, reduce is None, n_generations)
 
     def items(start: int, stop: int, size: int) -> tuple[Array, Any]:
-        """Replicate numbers and settings of items start to stop, padded to size by repeating the last."""
+        """Replicate and settings of items start to stop, padded to size by repeating the last."""
         item = np.minimum(np.arange(start, start + size), stop - 1)
 
         def pick(leaf: Any) -> Array:
@@ -165,7 +169,7 @@ def _vmap_over_devices(function: Callable, cells: Any, batched: Any) -> Any:
 def _bytes_per_replicate(
     key, cells, generator, target, record, keep_params, n_generations
 ) -> tuple[int, int]:
-    """Bytes of one row of results, and of all that a replicate holds between and during generations; from shapes."""
+    """Bytes of a row of results, and of what a replicate holds while it runs; from shapes."""
     traced, static = eqx.partition(cells, eqx.is_array)
 
     def one(key, traced):
@@ -201,15 +205,15 @@ def _check(generator, regime, target, n_ini, n_generations, n_replicates, lam, e
             )
     if generator.dim != target.dim:
         raise ParameterError(
-            f"generator and target must have the same dimension; got {generator.dim} and {target.dim}. "
+            f"generator and target must share a dimension; got {generator.dim} and {target.dim}. "
             f"Use a generator of dimension {target.dim}."
         )
     if not isinstance(
         jax.eval_shape(lambda key: target.draw(key, 1), jax.random.key(0)), generator.learns_from
     ):
         raise ParameterError(
-            f"{type(generator).__name__} learns from {' or '.join(c.__name__ for c in generator.learns_from)}; got a "
-            f"target of {type(target.family).__name__} kind. Choose a generator for such data."
+            f"{type(generator).__name__} cannot learn from what the target draws; "
+            f"got a target of the {type(target.family).__name__} kind. Choose a generator for it."
         )
     ours, theirs = (getattr(kind, "n_symbols", None) for kind in (generator, target.family))
     if ours != theirs and None not in (ours, theirs):
@@ -217,16 +221,15 @@ def _check(generator, regime, target, n_ini, n_generations, n_replicates, lam, e
             f"generator and target must have the same number of symbols; got {ours} and {theirs}. "
             f"Use a generator of {theirs} symbols."
         )
-    for name, value in dict(
-        n_generations=n_generations, n_replicates=n_replicates, every=every
-    ).items():
+    counts = {"n_generations": n_generations, "n_replicates": n_replicates, "every": every}
+    for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise ParameterError(
                 f"{name} must be a whole number >= 1; got {value!r}. Give an int of at least 1."
             )
     if (n_generations - 1) % every:
         raise ParameterError(
-            f"every must divide n_generations - 1; got every={every} and n_generations={n_generations}. "
+            f"every must divide n_generations - 1; got {every} and {n_generations}. "
             f"Use n_generations={1 + every * math.ceil((n_generations - 1) / every)}."
         )
     if not (_is_number(lam) and np.all((np.asarray(lam) >= 0) & (np.asarray(lam) <= 1))):
@@ -254,8 +257,8 @@ def _check(generator, regime, target, n_ini, n_generations, n_replicates, lam, e
     for name, size in smallest.items():
         if np.min(size) < generator.minimum_weight:
             raise ParameterError(
-                f"{name} must hold at least {generator.minimum_weight} samples to fit {generator}; got {np.min(size):g}. "
-                "Increase it."
+                f"{name} must hold at least {generator.minimum_weight} samples to fit {generator}; "
+                f"got {np.min(size):g}. Increase it."
             )
     return exact_sizes
 

@@ -1,8 +1,8 @@
 r"""Targets: the real distributions $P_r$.
 
-A target is a generator whose parameters nobody in the loop can see: real data comes by the same verbs, `draw` and
-`sample`, as synthetic data. `reference` is what the metrics compare a model with: the target's own parameters or, for
-data, the best a model of that family could learn.
+A target is a generator whose parameters nobody in the loop can see: real data comes by the same
+verbs, `draw` and `sample`, as synthetic data. `reference` is what the metrics compare a model with:
+the target's own parameters or, for data, the best a model of that family could learn.
 """
 
 import collections
@@ -29,7 +29,8 @@ class Target(eqx.Module):
         params: parameters of the family; traced, so changing them compiles nothing.
         reference: parameters that a model of this target is compared with.
         family: the generator that draws from them.
-        symbols: names of the symbols of a discrete target, in the order of the probabilities; else empty.
+        symbols: names of the symbols of a discrete target, in the order of the probabilities; else
+            empty.
     """
 
     params: Any
@@ -126,22 +127,24 @@ def categorical(probs: Any, symbols: tuple[str, ...] = ()) -> Target:
         )
     if not (np.isfinite(probs).all() and (probs >= 0).all() and abs(probs.sum() - 1) < 1e-5):
         raise ParameterError(
-            f"probs must be non-negative and sum to 1; got a sum of {probs.sum():.6g} and a minimum of "
-            f"{probs.min():.3g}. Divide the counts by their sum."
+            f"probs must be non-negative and sum to 1; got a sum of {probs.sum():.6g} and a "
+            f"minimum of {probs.min():.3g}. Divide the counts by their sum."
         )
     if symbols and len(symbols) != probs.size:
         raise ParameterError(
-            f"symbols must name each of the {probs.size} probabilities; got {len(symbols)} names. Match them."
+            f"symbols must name each of the {probs.size} probabilities; got {len(symbols)} names. "
+            "Match them."
         )
     params = CategoricalParams(jnp.asarray(probs, jnp.float32))
     return Target(params, params, Categorical(probs.size), tuple(symbols))
 
 
 def zipf(n_symbols: int, exponent: float = 1.0) -> Target:
-    """Zipf's law: the i-th most common of n_symbols has a probability proportional to i^-exponent."""
+    """Zipf's law: the i-th of n_symbols has a probability proportional to i^-exponent."""
     if n_symbols < 1 or not exponent >= 0:
         raise ParameterError(
-            f"Zipf's law needs n_symbols >= 1 and exponent >= 0; got {n_symbols} and {exponent}. Raise them."
+            f"Zipf's law needs n_symbols >= 1 and exponent >= 0; got {n_symbols} and {exponent}. "
+            "Raise them."
         )
     weight = np.arange(1.0, n_symbols + 1) ** -exponent
     return categorical(weight / weight.sum())
@@ -167,7 +170,7 @@ def empirical(points: Any) -> Target:
 
 
 def digits() -> Target:
-    """The 1797 handwritten digits that come with scikit-learn, 8 x 8 pixels in [0, 1], as points [n, 64]."""
+    """The 1797 handwritten digits of scikit-learn, 8 x 8 pixels in [0, 1]: points [n, 64]."""
     from sklearn.datasets import load_digits
 
     return empirical(load_digits().data / 16)
@@ -179,8 +182,10 @@ def text(
     """Frequencies of the words or characters of real English text.
 
     Args:
-        unit: "word" (lower case, letters and apostrophes) or "character" (lower case, runs of white space as one).
-        path: a UTF-8 text file; by default the prose of Python's own language reference (`pydoc_data.topics`).
+        unit: "word" (lower case, letters and apostrophes) or "character" (lower case, runs of white
+            space as one).
+        path: a UTF-8 text file; by default the prose of Python's own language reference
+            (`pydoc_data.topics`).
         n_symbols: keep this many of the most frequent symbols; by default all.
     """
     if unit not in ("word", "character"):
@@ -192,7 +197,8 @@ def text(
     found = re.findall(pattern, re.sub(r"\s+", " ", prose.lower()))
     if not found:
         raise ParameterError(
-            f"the text must hold at least one {unit}; got none in {path}. Give a file of English prose."
+            f"the text must hold at least one {unit}; got none in {path}. "
+            "Give a file of English prose."
         )
     ranked = sorted(collections.Counter(found).items(), key=lambda item: (-item[1], item[0]))[
         :n_symbols
@@ -212,5 +218,6 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(
-            f"path must name a readable UTF-8 text file; got {path} ({type(error).__name__}). Check the path."
+            f"path must name a readable UTF-8 text file; got {path} ({type(error).__name__}). "
+            "Check the path."
         ) from None

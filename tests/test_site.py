@@ -191,7 +191,7 @@ def test_page_fits_a_phone_in_both_themes(visit, page: str, theme: str) -> None:
             }
             return [255, 255, 255];
         };
-        const words = 'main p, main figcaption, main svg[role=img], .madlib-verdict, .madlib-files a';
+        const words = 'main :is(p, figcaption, svg[role=img]), .madlib-verdict, nav.madlib-files a';
         return [...document.querySelectorAll(words)]
             .map(e => [light(parse(getComputedStyle(e).color)), light(behind(e))])
             .map(([a, b]) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));

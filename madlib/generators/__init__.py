@@ -17,11 +17,13 @@ __all__ = ["Categorical", "CategoricalParams", "Gaussian", "Generator", "NormalP
 class Generator(Protocol):
     """A rule for learning a distribution and drawing from it.
 
-    A frozen dataclass of plain numbers: hashable, static under `jax.jit`. Parameters are a NamedTuple of arrays.
+    A frozen dataclass of plain numbers: hashable, static under `jax.jit`. Parameters are a
+    NamedTuple of arrays.
 
     Attributes:
         dim: d, the dimension of one example; 1 for symbols.
-        exact: whether `draw` returns sufficient statistics, so that sizes may be traced and as large as you like.
+        exact: whether `draw` returns sufficient statistics, so that sizes may be traced and as
+            large as you like.
         minimum_weight: size of the smallest training set that can be fitted.
         learns_from: the kinds of dataset that `summarize` takes.
     """

@@ -1,9 +1,10 @@
 r"""The categorical distribution over k symbols: words, letters, alleles.
 
-$p_t$ is the vector of probabilities. Sampling with bias $\lambda$ is sampling at temperature $\lambda$: probabilities
-proportional to $p^{1/\lambda}$, which as $\lambda \to 0$ leaves only the mode(s). n draws enter the next fit only through their
-counts, one multinomial. At $\lambda = 1$ the fully synthetic loop is the Wright-Fisher model of genetic drift, and real
-data is migration (Wright 1931).
+$p_t$ is the vector of probabilities. Sampling with bias $\lambda$ is sampling at temperature
+$\lambda$: probabilities proportional to $p^{1/\lambda}$, which as $\lambda \to 0$ leaves only the
+mode(s). n draws enter the next fit only through their counts, one multinomial. At $\lambda = 1$ the
+fully synthetic loop is the Wright-Fisher model of genetic drift, and real data is migration (Wright
+1931).
 """
 
 import dataclasses
@@ -69,7 +70,7 @@ class Categorical:
 
 
 def tempered(probs: Float[Array, " k"], lam) -> Float[Array, " k"]:
-    r"""Probabilities at temperature $\lambda$: $p^{1/\lambda}$, normalized; at 0, uniform over the mode(s)."""
+    r"""$p^{1/\lambda}$, normalized: probs [k] at temperature $\lambda$; at 0, the mode(s) only."""
     relative = probs / probs.max()
     modes = (relative == 1).astype(probs.dtype)
     powered = jnp.where(lam > 0, relative ** (1 / jnp.where(lam > 0, lam, 1.0)), modes)
@@ -77,7 +78,7 @@ def tempered(probs: Float[Array, " k"], lam) -> Float[Array, " k"]:
 
 
 def multinomial(key: Key[Array, ""], n, probs: Float[Array, " k"]) -> Float[Array, " k"]:
-    """Counts of n draws from probs [k], by halving the set of symbols: log2(k) vectors of binomials."""
+    """Counts [k] of n draws from probs [k]: binomials that halve the symbols, level by level."""
     (k,) = probs.shape
     n_levels = max(k - 1, 1).bit_length()
     width = 2**n_levels
@@ -102,13 +103,15 @@ def multinomial(key: Key[Array, ""], n, probs: Float[Array, " k"]) -> Float[Arra
 def binomial(key: Key[Array, ""], n: Array, prob: Array) -> Array:
     """Binomial counts for any n up to 10^12 and beyond, elementwise.
 
-    `jax.random.binomial` loses its exactness in single precision (its acceptance test cancels: the variance is 40 % too
-    large at n = 10^8) and is slow for rare events. So it serves only the middle ground:
+    `jax.random.binomial` loses its exactness in single precision (its acceptance test cancels: the
+    variance is 40 % too large at n = 10^8) and is slow for rare events. So it serves only the
+    middle ground:
 
     * mean <= 10: inversion of the distribution function, term by term;
-    * variance > 1000: the normal quantile corrected to second order (Cornish & Fisher 1938), within 2e-5 of the
-      binomial distribution function;
-    * between: `jax.random.binomial`, with n over 10^6 (necessarily a rare event) cut to 10^6 at the same mean.
+    * variance > 1000: the normal quantile corrected to second order (Cornish & Fisher 1938), within
+      2e-5 of the binomial distribution function;
+    * between: `jax.random.binomial`, with n over 10^6 (necessarily a rare event) cut to 10^6 at the
+      same mean.
     """
     k_few, k_some, k_many = jax.random.split(key, 3)
     rare = jnp.minimum(prob, 1 - prob)
@@ -125,7 +128,7 @@ def binomial(key: Key[Array, ""], n: Array, prob: Array) -> Array:
 
 
 def _binomial_by_inversion(key: Key[Array, ""], n: Array, prob: Array) -> Array:
-    """The smallest count whose distribution function exceeds a uniform; iterations of the order of the mean."""
+    """The smallest count whose distribution function exceeds a uniform, found by counting up."""
     uniform = jax.random.uniform(key, n.shape)
     odds = prob / (1 - prob)
 

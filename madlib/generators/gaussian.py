@@ -1,16 +1,17 @@
 r"""The multivariate Gaussian, exactly.
 
-$G^t = N(\mu_t, \Sigma_t)$. Sampling with bias $\lambda$ draws from $N(\mu_t, \lambda \Sigma_t)$ (Alemohammad et al.
-2023, Sec. 2). n draws enter the next fit only through
+$G^t = N(\mu_t, \Sigma_t)$. Sampling with bias $\lambda$ draws from $N(\mu_t, \lambda \Sigma_t)$
+(Alemohammad et al. 2023, Sec. 2). n draws enter the next fit only through
 
     mean     ~ N(mu, lam Sigma / n),
     scatter  ~ Wishart(lam Sigma, n - 1),
 
-independent of each other, so `draw` returns those two and never the points. The Wishart matrix comes from Bartlett's
-decomposition (Bartlett 1933): scatter = (L B)(L B)^T with L L^T = lam Sigma and B lower triangular, chi variables of
-n - 1, n - 2, ... degrees of freedom on the diagonal and normals below. L B is the triangular root that `Moments`
-keeps, so a fully synthetic loop multiplies triangular matrices and factorizes nothing: it can collapse for ten
-thousand generations and stay exact.
+independent of each other, so `draw` returns those two and never the points. The Wishart matrix
+comes from Bartlett's decomposition (Bartlett 1933): scatter = (L B)(L B)^T with L L^T = lam Sigma
+and B lower triangular, chi variables of n - 1, n - 2, ... degrees of freedom on the diagonal and
+normals below. L B is the triangular root that `Moments` keeps, so a fully synthetic loop multiplies
+triangular matrices and factorizes nothing: it can collapse for ten thousand generations and stay
+    exact.
 """
 
 import dataclasses
@@ -30,7 +31,8 @@ class NormalParams(NamedTuple):
 
     Attributes:
         mean: [d], $\mu_t$.
-        chol: [d, d], lower triangular with $\Sigma_t$ = chol chol^T; singular or zero once collapsed.
+        chol: [d, d], lower triangular with $\Sigma_t$ = chol chol^T; singular or zero once
+            collapsed.
     """
 
     mean: Float[Array, " d"]
@@ -48,9 +50,10 @@ class Gaussian:
 
     Attributes:
         dim: d.
-        ddof: 1 divides the scatter by n - 1 (unbiased, the MAD paper's), 0 by n (maximum likelihood).
-        exact: True draws moments from their exact law at a cost independent of n; False draws the points and
-            summarizes them, the slow path that the tests compare with.
+        ddof: 1 divides the scatter by n - 1 (unbiased, the MAD paper's), 0 by n (maximum
+            likelihood).
+        exact: True draws moments from their exact law at a cost independent of n; False draws the
+            points and summarizes them, the slow path that the tests compare with.
     """
 
     dim: int
@@ -94,11 +97,12 @@ class Gaussian:
 
 
 def chi_square(key: Key[Array, ""], dof: Float[Array, " d"]) -> Float[Array, " d"]:
-    """Chi-square variables of whole-numbered degrees of freedom (>= 1), one for each entry of dof [d].
+    """Chi-square variables [d] of whole-numbered degrees of freedom dof [d], each at least 1.
 
-    `jax.random.chisquare` takes most of the time of an exact loop and its acceptance test cancels in single precision
-    when dof is large. From 30 degrees of freedom on, the chi-square quantile of a normal is used, whose distribution
-    function is right to 6e-8, the resolution of a single-precision uniform; below, rejection.
+    `jax.random.chisquare` takes most of the time of an exact loop and its acceptance test cancels
+    in single precision when dof is large. From 30 degrees of freedom on, the chi-square quantile of
+    a normal is used, whose distribution function is right to 6e-8, the resolution of a
+    single-precision uniform; below, rejection.
     """
     k_quantile, k_rejection = jax.random.split(key)
     normal = jax.random.normal(k_quantile, dof.shape)
@@ -110,8 +114,9 @@ def chi_square(key: Key[Array, ""], dof: Float[Array, " d"]) -> Float[Array, " d
 def chi_square_quantile(z: Array, dof: Array) -> Array:
     r"""Quantile of the chi-square law at the normal quantile z, for dof >= 30.
 
-    $\chi^2 = k (1 + w / \sqrt k)^3$ (Wilson & Hilferty 1931), with w carried to the sixth power of $1 / \sqrt k$ by matching
-    the two densities term by term. The error of the distribution function is 6e-8 at k = 30 and falls as $k^{-7/2}$.
+    $\chi^2 = k (1 + w / \sqrt k)^3$ (Wilson & Hilferty 1931), with w carried to the sixth power of
+    $1 / \sqrt k$ by matching the two densities term by term. The error of the distribution function
+    is 6e-8 at k = 30 and falls as $k^{-7/2}$.
     """
     s = 1 / jnp.sqrt(dof)
     z2 = z**2
@@ -130,7 +135,7 @@ def chi_square_quantile(z: Array, dof: Array) -> Array:
 
 
 def _chi_square_by_rejection(key: Key[Array, ""], dof: Array, wanted: Array) -> Array:
-    """Marsaglia & Tsang 2000: a cube (1 + y)^3 of a normal y, accepted with a probability near 1."""
+    """Marsaglia & Tsang 2000: a cube (1 + y)^3 of a normal y, nearly always accepted."""
     scale = jnp.maximum(dof / 2, 1.0) - 1 / 3
     spread = 1 / jnp.sqrt(9 * scale)
 

@@ -1,0 +1,163 @@
+"""What holds for every generator under every regime: one table of each."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from madlib import (
+    Accumulate,
+    AccumulateSubsample,
+    Categorical,
+    FreshData,
+    FullySynthetic,
+    Gaussian,
+    SyntheticAugmentation,
+    metrics,
+    run_loop,
+    simulate,
+    targets,
+)
+
+N_GENERATIONS, BATCH = 5, 8
+
+
+def normals(shift):
+    cov = [[2.0 + shift, 0.5], [0.5, 1.0]]
+    return targets.normal([1.0, 2.0 - shift], cov)
+
+
+def symbols(shift):
+    return targets.zipf(5, 1.0 + shift)
+
+
+GENERATORS = {
+    "gaussian": (Gaussian(2), normals, metrics.wasserstein2_squared),
+    "gaussian points": (Gaussian(2, exact=False), normals, metrics.wasserstein2_squared),
+    "categorical": (Categorical(5), symbols, metrics.heterozygosity),
+    "categorical points": (Categorical(5, exact=False), symbols, metrics.heterozygosity),
+}
+REGIMES = {
+    "fully synthetic": (FullySynthetic(6), FullySynthetic(9)),
+    "augmentation": (SyntheticAugmentation(6), SyntheticAugmentation(9)),
+    "fresh": (FreshData(5, 6), FreshData(4, 9)),
+    "memory": (FreshData(5, 6, memory=3), FreshData(4, 9, memory=3)),
+    "accumulate": (Accumulate(6), Accumulate(9)),
+    "subsample": (AccumulateSubsample(6, 7), AccumulateSubsample(6, 7)),
+}
+
+
+def bytes_of(trajectory):
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(trajectory)]
+
+
+@pytest.fixture
+def compilations():
+    """The durations of all compilations since the start of the test."""
+    seconds = []
+
+    def listen(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            seconds.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield seconds
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_contract(generator, regime, compilations):
+    generator, target, metric = GENERATORS[generator]
+    regime, other_regime = REGIMES[regime]
+    exact = generator.exact and not regime.needs_points
+
+    def run(seed=0, regime=regime, target=target(0.0), **settings):
+        settings = {"n_ini": 6, "lam": 0.9, "n_replicates": BATCH} | settings
+        settings |= {"n_generations": N_GENERATIONS, "record": (metric,), "batch_size": BATCH}
+        return simulate(jax.random.key(seed), generator, regime, target, **settings)
+
+    base = run()
+    assert compilations, "the listener must hear the first compilation."
+    value = base.record[metric.__name__]
+    assert np.array_equal(base.generation, np.arange(1, N_GENERATIONS + 1))
+    assert value.shape == (BATCH, N_GENERATIONS)
+    for leaf, one in zip(base.params, target(0.0).params, strict=True):
+        assert leaf.shape == (BATCH, N_GENERATIONS, *one.shape)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(base))
+    assert len(np.unique(value[:, 0])) > 1, "replicates must differ"
+
+    assert bytes_of(run()) == bytes_of(base)
+    assert bytes_of(run(seed=1)) != bytes_of(base)
+
+    # Generation 1 is fitted to real data only: neither lam nor the regime's sizes touch it.
+    del compilations[:]
+    biased = run(lam=0.3, regime=other_regime if exact else regime)
+    other_target = run(target=target(0.5), n_ini=8 if exact else 6)
+    assert not compilations, f"{len(compilations)} compilations for other values"
+    first, rest = (
+        [leaf[:, rows] for leaf in jax.tree.leaves(biased.params)]
+        for rows in (slice(1), slice(1, None))
+    )
+    for ours, other, later in zip(jax.tree.leaves(base.params), first, rest, strict=True):
+        assert np.array_equal(ours[:, :1], other) and not np.array_equal(ours[:, 1:], later)
+    assert bytes_of(other_target) != bytes_of(base)
+
+    # A grid is many runs in one call; more replicates are more batches, the last one padded.
+    grid = run(lam=np.array([0.3, 0.9]), regime=other_regime if exact else regime)
+    assert grid.record[metric.__name__].shape == (2, BATCH, N_GENERATIONS)
+    point = jax.tree.map(lambda leaf: leaf[0], grid._replace(generation=()))
+    assert bytes_of(point) == bytes_of(biased._replace(generation=()))
+    more = run(n_replicates=2 * BATCH + 3)._replace(generation=())
+    few = jax.tree.map(lambda leaf: leaf[:BATCH], more)
+    assert bytes_of(few) == bytes_of(base._replace(generation=()))
+    assert not compilations, f"{len(compilations)} compilations for a grid"
+
+
+def test_run_loop_is_one_replicate_of_simulate():
+    generator, target, metric = GENERATORS["gaussian"]
+    settings = {"n_ini": 6, "n_generations": N_GENERATIONS, "lam": 0.9, "record": (metric,)}
+    many = simulate(
+        jax.random.key(0), generator, FreshData(5, 6), target(0.0), n_replicates=3, **settings
+    )
+    one = jax.jit(
+        lambda key: run_loop(key, generator, FreshData(5, 6), target(0.0), **settings)
+    )(jax.random.fold_in(jax.random.key(0), 2))
+    assert np.array_equal(one.generation, many.generation)
+    for ours, theirs in zip(
+        jax.tree.leaves(one.params), jax.tree.leaves(many.params), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs[2], rtol=1e-5, atol=1e-6)
+
+
+def test_to_frame_is_tidy():
+    generator, target, metric = GENERATORS["categorical"]
+    trajectory = simulate(
+        jax.random.key(0),
+        generator,
+        FullySynthetic(np.array([[6], [9]])),
+        target(0.0),
+        n_ini=6,
+        n_generations=3,
+        n_replicates=4,
+        lam=np.array([0.5, 1.0, 0.7]),
+        record=(metric, metrics.support_size),
+    )
+    frame = trajectory.to_frame()
+    names = ["grid_0", "grid_1", "replicate", "generation", "heterozygosity", "support_size"]
+    assert list(frame) == names and len(frame) == 2 * 3 * 4 * 3
+    row = frame.query("grid_0 == 1 and grid_1 == 2 and replicate == 3 and generation == 2")
+    assert row["heterozygosity"].item() == trajectory.record["heterozygosity"][1, 2, 3, 1]
+    assert not frame.duplicated(names[:4]).any()
+
+    one = jax.tree.map(lambda leaf: leaf[0, 0, 0], trajectory.record)
+    frame = trajectory._replace(record=one).to_frame()
+    assert list(frame) == ["generation", "heterozygosity", "support_size"] and len(frame) == 3
+
+
+def test_simulation_does_not_need_a_metric():
+    generator, target, _ = GENERATORS["categorical"]
+    settings = {"n_ini": 6, "n_generations": 1, "n_replicates": 2}
+    trajectory = simulate(jax.random.key(0), generator, FullySynthetic(6), target(0.0), **settings)
+    assert trajectory.record == {} and trajectory.params.probs.shape == (2, 1, 5)
+    assert jnp.allclose(trajectory.params.probs.sum(-1), 1)

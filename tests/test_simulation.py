@@ -1,0 +1,285 @@
+"""Batches, devices, thinning and reduction change nothing; collapse is legal; bad input is one line."""
+
+import functools
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from madlib import (
+    Accumulate,
+    AccumulateSubsample,
+    Categorical,
+    FreshData,
+    FullySynthetic,
+    Gaussian,
+    ParameterError,
+    SyntheticAugmentation,
+    metrics,
+    simulate,
+    targets,
+)
+
+KEY = jax.random.key(0)
+TARGET = targets.normal([1.0, 2.0], [[2.0, 0.5], [0.5, 1.0]])
+RECORD = (metrics.wasserstein2_squared, metrics.log_determinant)
+# Programs of other shapes round differently; the random numbers are the same.
+SAME = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def fresh(**settings):
+    settings = {"n_ini": 6, "n_generations": 7, "n_replicates": 12, "record": RECORD} | settings
+    return simulate(KEY, Gaussian(2), FreshData(5, 6), TARGET, **settings)
+
+
+@pytest.fixture(scope="module")
+def base():
+    return fresh()
+
+
+def assert_same(ours, theirs):
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, **SAME)
+
+
+def test_batches_change_nothing(base):
+    assert_same(fresh(batch_size=5), base)
+
+
+def test_devices_change_nothing(base, tmp_path):
+    """The same simulation in another process, with another number of devices."""
+    n_devices = 3 if jax.local_device_count() == 1 else 1
+    program = (
+        "import jax, numpy, test_simulation as t; "
+        f"assert jax.local_device_count() == {n_devices}; "
+        "leaves = jax.tree.leaves(t.fresh()); "
+        f"numpy.savez({str(tmp_path / 'leaves.npz')!r}, *leaves)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=os.path.dirname(__file__),
+        env=os.environ
+        | {"JAX_NUM_CPU_DEVICES": str(n_devices), "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=True,
+    )
+    with np.load(tmp_path / "leaves.npz") as leaves:
+        assert_same([leaves[name] for name in leaves], base)
+
+
+def test_every_thins(base):
+    thin = fresh(every=3)
+    assert np.array_equal(thin.generation, [1, 4, 7])
+    rows = jax.tree.map(lambda leaf: leaf[:, ::3], (base.params, base.record))
+    assert_same((thin.params, thin.record), rows)
+
+
+def test_reduce_is_reducing_afterwards(base, monkeypatch):
+    quantile = functools.partial(np.quantile, q=[0.05, 0.5, 0.95])
+    reduced = fresh(reduce=quantile)
+    assert reduced.params is None
+    for name, value in base.record.items():
+        assert reduced.record[name].shape == (3, 7)
+        np.testing.assert_allclose(reduced.record[name], quantile(value, axis=-2), **SAME)
+    # The same when memory allows two generations at a time.
+    monkeypatch.setattr("madlib.simulation.MEMORY_BUDGET", 2 * 12 * 12)
+    spans = fresh(reduce=np.median, batch_size=12)
+    for name, value in base.record.items():
+        np.testing.assert_allclose(spans.record[name], np.median(value, axis=-2), **SAME)
+
+
+def test_a_full_grid_reduced():
+    """Sizes and lam of a phase diagram, in one call, and one point of it on its own."""
+    settings = {"n_generations": 7, "n_replicates": 4, "record": RECORD, "reduce": np.mean}
+    n_r, n_s, lam = np.array([5, 8]), np.array([[6], [0], [9]]), np.array([[[0.7]], [[1.0]]])
+    grid = simulate(KEY, Gaussian(2), FreshData(n_r, n_s), TARGET, n_ini=n_r, lam=lam, **settings)
+    point = simulate(KEY, Gaussian(2), FreshData(8, 9), TARGET, n_ini=8, lam=0.7, **settings)
+    for name, value in grid.record.items():
+        assert value.shape == (2, 3, 2, 7)
+        np.testing.assert_allclose(value[0, 2, 1], point.record[name], **SAME)
+
+
+def collapse(generator, regime, target, n_generations=101, *, every=None, n_ini=10, lam=1.0):
+    """First and last row of a few replicates, everything finite but log determinants."""
+    record = (metrics.total_variance, metrics.wasserstein2_squared, metrics.log_determinant)
+    trajectory = simulate(
+        KEY,
+        generator,
+        regime,
+        target,
+        n_ini=n_ini,
+        n_generations=n_generations,
+        n_replicates=8,
+        lam=lam,
+        record=record,
+        every=every or n_generations - 1,
+    )
+    for name, value in trajectory.record.items():
+        assert not np.isnan(value).any(), name
+        if name != "log_determinant":
+            assert np.isfinite(value).all(), name
+    assert all(np.isfinite(leaf).all() for leaf in trajectory.params)
+    return trajectory
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_ten_thousand_generations_end_in_a_point_mass(d):
+    target = targets.standard_normal(d)
+    trajectory = collapse(Gaussian(d), FullySynthetic(10), target, 10_000)
+    mean, chol = (np.asarray(leaf)[:, -1] for leaf in trajectory.params)
+    last = {name: value[:, -1] for name, value in trajectory.record.items()}
+    assert not chol.any() and not last["total_variance"].any()
+    assert (last["log_determinant"] == -np.inf).all()
+    np.testing.assert_allclose(last["wasserstein2_squared"], (mean**2).sum(-1) + d, rtol=1e-5)
+    assert len(np.unique(mean)) == mean.size, "each path stops at a point of its own"
+
+
+def test_fewer_samples_than_dimensions_lose_dimensions():
+    """n_s draws span n_s - 1 dimensions, and a subspace never grows again."""
+    trajectory = collapse(
+        Gaussian(4), FullySynthetic(3), targets.standard_normal(4), n_generations=4, every=1
+    )
+    assert (np.linalg.matrix_rank(trajectory.params.chol[:, 0]) == 4).all()
+    singular = np.linalg.svd(trajectory.params.chol[:, 1:], compute_uv=False)
+    assert (singular[..., 2:] < 1e-5 * singular[..., :1]).all()
+    assert (trajectory.record["log_determinant"][:, 1:] == -np.inf).all()
+    # The row space of the first synthetic model holds all later means and covariances.
+    mean, chol = (np.asarray(leaf, np.float64) for leaf in trajectory.params)
+    basis = np.linalg.svd(chol[:, 1])[0][..., :2]
+    for later in (chol[:, 2], chol[:, 3], (mean[:, 2] - mean[:, 1])[..., None]):
+        inside = basis @ (basis.swapaxes(-1, -2) @ later)
+        np.testing.assert_allclose(inside, later, atol=1e-5)
+
+
+@pytest.fixture(scope="module", params=["exact", "points"])
+def plane(request):
+    return Gaussian(2, exact=request.param == "exact")
+
+
+@pytest.mark.parametrize(
+    "regime",
+    [
+        FullySynthetic(2),
+        SyntheticAugmentation(2),
+        FreshData(1, 1),
+        Accumulate(1),
+        AccumulateSubsample(1, 2),
+    ],
+    ids=lambda regime: type(regime).__name__,
+)
+def test_two_samples_in_the_plane(plane, regime):
+    """Point mass, line and plane under the same program; the line is never left."""
+    if plane.exact and regime.needs_points:
+        pytest.skip("the same program as with points")
+    for cov in (np.zeros((2, 2)), [[1.0, 1.0], [1.0, 1.0]], np.eye(2)):
+        target = targets.normal([1.0, 1.0], cov)
+        trajectory = collapse(plane, regime, target, n_ini=2)
+        mean, chol = (np.asarray(leaf) for leaf in trajectory.params)
+        if not np.any(cov):
+            assert (mean == 1).all() and not chol.any()
+            assert not trajectory.record["wasserstein2_squared"].any()
+        elif np.linalg.matrix_rank(cov) == 1:
+            np.testing.assert_allclose(mean[..., 0], mean[..., 1], rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(chol[..., 0, 0], chol[..., 1, 0], rtol=1e-4, atol=1e-4)
+            assert np.abs(chol[..., 1, 1]).max() < 1e-3
+        if isinstance(regime, FullySynthetic):
+            assert (trajectory.record["total_variance"][:, -1] < 1e-6).all()
+
+
+def test_modes_only():
+    """lam = 0 draws the mean again and again: a point mass where nothing real is added."""
+    target = targets.standard_normal(2)
+    alone = collapse(Gaussian(2), FullySynthetic(2), target, lam=0.0)
+    assert not alone.record["total_variance"][:, -1].any()
+    assert np.array_equal(alone.params.mean[:, 0], alone.params.mean[:, -1])
+    helped = collapse(Gaussian(2), FreshData(5, 5), target, lam=0.0)
+    assert (helped.record["total_variance"] > 0).all()
+
+
+def test_real_data_only_is_the_baseline():
+    """n_s = 0 in the fresh-data loop: every generation is a fresh fit to n_r real samples."""
+    trajectory = collapse(Gaussian(2), FreshData(10, 0), targets.standard_normal(2), 3, every=1)
+    variance = trajectory.record["total_variance"]
+    assert (variance > 0.1).all() and len(np.unique(variance)) == variance.size
+
+
+def test_one_symbol_left():
+    record = (metrics.support_size, metrics.entropy)
+    settings = {"n_ini": 10, "n_replicates": 8, "record": record, "every": 1000}
+    trajectory = simulate(
+        KEY, Categorical(5), FullySynthetic(10), targets.zipf(5), n_generations=1001, **settings
+    )
+    assert (trajectory.record["support_size"][:, -1] == 1).all()
+    assert not trajectory.record["entropy"][:, -1].any()
+    assert np.array_equal(np.sort(trajectory.params.probs[:, -1])[:, -1], np.ones(8))
+
+
+def refused(
+    generator=Gaussian(1), regime=FullySynthetic(5), target=targets.normal(0.0, 1.0), **settings
+):
+    settings = {"n_ini": 5, "n_generations": 3, "n_replicates": 2} | settings
+    return lambda: simulate(KEY, generator, regime, target, **settings)
+
+
+WORDS = targets.zipf(5)
+BAD = [
+    (refused(n_ini=np.nan), ["n_ini", "whole number >= 0", "nan"]),
+    (refused(n_ini=np.inf), ["n_ini", "whole number >= 0", "inf"]),
+    (refused(n_ini=-1), ["n_ini", "whole number >= 0", "-1"]),
+    (refused(n_ini=1), ["n_ini", "at least 2", "got 1", "Increase"]),
+    (refused(regime=FullySynthetic(-3)), ["n_s", "whole number >= 0", "-3"]),
+    (refused(regime=FullySynthetic(2.5)), ["n_s", "whole number >= 0", "2.5"]),
+    (refused(regime=FullySynthetic("5")), ["n_s", "whole number >= 0", "'5'"]),
+    (refused(regime=FullySynthetic(True)), ["n_s", "whole number >= 0", "True"]),
+    (refused(regime=FullySynthetic(None)), ["n_s", "whole number >= 0", "None"]),
+    (refused(regime=FullySynthetic(0)), ["n_s=0", "at least 2", "got 0", "Increase"]),
+    (refused(regime=FullySynthetic(1)), ["n_s=1", "at least 2", "got 1", "Increase"]),
+    (refused(Gaussian(1, ddof=0), FullySynthetic(0)), ["n_s=0", "at least 1", "got 0"]),
+    (refused(regime=FullySynthetic(np.array([5, 1]))), ["at least 2", "got 1", "Increase"]),
+    (refused(regime=FreshData(0, 0)), ["n_r=0, n_s=0", "at least 2", "got 0"]),
+    (refused(regime=FreshData(-1, 5)), ["n_r", "whole number >= 0", "-1"]),
+    (refused(regime=FreshData(5, 6, memory=4)), ["memory=4", "n_s=6", "multiple of 4"]),
+    (refused(regime=FreshData(5, 6, memory=0)), ["memory=0", ">= 1"]),
+    (refused(regime=AccumulateSubsample(5, 50)), ["n=50", "at most n_ini + n_s", "n <= 10"]),
+    (refused(regime=FullySynthetic), ["regime", "regime object"]),
+    (refused(regime="FullySynthetic"), ["regime", "regime object", "'FullySynthetic'"]),
+    (refused(generator="Gaussian"), ["generator", "generator object", "'Gaussian'"]),
+    (refused(target="normal"), ["target", "target object", "'normal'"]),
+    (refused(lam=1.1), ["lam", "[0, 1]", "1.1"]),
+    (refused(lam=-0.1), ["lam", "[0, 1]", "-0.1"]),
+    (refused(lam=np.nan), ["lam", "[0, 1]", "nan"]),
+    (refused(lam="1"), ["lam", "[0, 1]", "'1'"]),
+    (refused(lam=True), ["lam", "[0, 1]", "True"]),
+    (refused(lam=np.array([0.5, 2.0])), ["lam", "[0, 1]", "2."]),
+    (refused(n_generations=0), ["n_generations", ">= 1", "0"]),
+    (refused(n_generations=3.0), ["n_generations", ">= 1", "3.0"]),
+    (refused(n_replicates="2"), ["n_replicates", ">= 1", "'2'"]),
+    (refused(every=3, n_generations=5), ["every=3", "n_generations=5", "n_generations=7"]),
+    (refused(generator=Gaussian(2)), ["same dimension", "2 and 1"]),
+    (refused(target=WORDS), ["Gaussian learns from", "Categorical kind"]),
+    (refused(generator=Categorical(5)), ["Categorical learns from", "Gaussian kind"]),
+    (refused(generator=Categorical(4), target=WORDS), ["number of symbols", "4 and 5"]),
+    (
+        refused(Gaussian(1, exact=False), FullySynthetic(np.array([5, 6]))),
+        ["n_s", "single int where points are drawn", "once per size"],
+    ),
+    (
+        refused(Gaussian(64), FullySynthetic(np.array([5, 6])), targets.digits()),
+        ["n_s", "single int where points are drawn", "once per size"],
+    ),
+    (refused(Gaussian(1, exact=False), FullySynthetic(5.0)), ["n_s", "single int", "5.0"]),
+    (
+        refused(regime=AccumulateSubsample(np.array([5, 6]), 5)),
+        ["n_s", "single int where points are drawn"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "words"), BAD)
+def test_bad_input_is_refused_in_one_line(call, words):
+    with pytest.raises(ParameterError) as error:
+        call()
+    message = str(error.value)
+    assert "\n" not in message and all(word in message for word in words), message
