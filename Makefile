@@ -5,6 +5,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.madlib-ready
+
+# Bytecode written once saves every later process seconds of import.
+unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= 2
 PRESET ?=
 CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11

@@ -40,6 +40,7 @@ __all__ = [
     "label_line",
     "log_axis",
     "plot_band",
+    "plot_normal",
     "plot_theory",
     "save",
     "schematic",
@@ -239,6 +240,32 @@ def plot_theory(
     return line
 
 
+def plot_normal(ax: Axes, params: Any, *, color: str | None = None, n_sigma: float = 2) -> Line2D:
+    """Draw a two-dimensional normal law as the ellipse at `n_sigma` standard deviations.
+
+    Args:
+        ax: where.
+        params: ``mean`` [2] and ``chol`` [2, 2].
+        color: a color, or a key of `COLORS`; None draws the truth, dashed like any theory.
+        n_sigma: the ellipse holds 1 - exp(-n_sigma^2 / 2) of the law, 86 % for 2.
+
+    Returns:
+        The ellipse.
+    """
+    mean, chol = _finite("mean", params.mean), _finite("chol", params.chol)
+    if mean.shape != (2,) or chol.shape != (2, 2):
+        raise ParameterError(
+            f"params must be one normal law in two dimensions; got mean {mean.shape} and chol "
+            f"{chol.shape}. Pick one replicate and generation, and two dimensions."
+        )
+    angle = np.linspace(0, 2 * np.pi, 181)
+    x, y = mean[:, None] + n_sigma * chol @ np.stack([np.cos(angle), np.sin(angle)])
+    if color is None:
+        return plot_theory(ax, x, y)
+    (line,) = ax.plot(x, y, color=COLORS.get(color, color))
+    return line
+
+
 def log_axis(ax: Axes, which: Literal["x", "y", "both"] = "y", floor: float | None = None) -> None:
     """Make an axis logarithmic, with decades labeled sparingly; zeros fall off its lower end.
 
@@ -319,7 +346,14 @@ def label_line(ax: Axes, *lines: Line2D, gap: float = 1.15) -> list[Annotation]:
     ]
 
 
-def image_grid(ax: Axes, images: Any, n_columns: int, *, vmax: float | None = None) -> None:
+def image_grid(
+    ax: Axes,
+    images: Any,
+    n_columns: int,
+    *,
+    vmax: float | None = None,
+    labels: Sequence[str] = (),
+) -> None:
     """Show grayscale images in a grid, as ink on paper, pixel by pixel.
 
     Args:
@@ -327,6 +361,7 @@ def image_grid(ax: Axes, images: Any, n_columns: int, *, vmax: float | None = No
         images: [n, h, w]; 0 is paper, `vmax` is full ink. Values outside are clipped.
         n_columns: images per row.
         vmax: defaults to the largest value.
+        labels: one for each row, written to its left; none by default.
     """
     images = _finite("images", images)
     if images.ndim != 3 or not images.size:
@@ -353,6 +388,12 @@ def image_grid(ax: Axes, images: Any, n_columns: int, *, vmax: float | None = No
         gid=_INK_IMAGE,
     )
     ax.set_axis_off()
+    if len(labels) not in (0, n_rows):
+        raise ParameterError(
+            f"labels must name each of the {n_rows} rows; got {len(labels)}. Give one per row."
+        )
+    for row, label in enumerate(labels):
+        ax.text(-gap - 0.5, row * (h + gap) + (h - 1) / 2, label, ha="right", va="center")
 
 
 def heatmap(

@@ -6,15 +6,34 @@ closed form and serves any generator and any distance; `madlib.theory.effective_
 Gaussians and W2 squared.
 """
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from madlib import theory
 from madlib.parameters import ParameterError
+from madlib.simulation import simulate
 
-__all__ = ["effective_sample_size", "generations_to_limit"]
+__all__ = ["Limit", "effective_sample_size", "generations_to_limit", "simulate_to_limit"]
+
+# Every distinct number of generations is compiled once, so grid points share a few.
+LENGTHS = (10, 40, 240, 1000)
+BATCH_SIZE = 64
+
+
+class Limit(NamedTuple):
+    """Where a grid of loops settles.
+
+    Attributes:
+        generation: [*grid], when each was looked at.
+        record: metric name -> [*grid, n_replicates].
+    """
+
+    generation: NDArray[np.int64]
+    record: dict[str, NDArray]
 
 
 def effective_sample_size(
@@ -95,6 +114,61 @@ def generations_to_limit(
             f"{needed.max()}. Increase n_generations, or give the loop real data."
         )
     return needed
+
+
+def simulate_to_limit(
+    key: Any,
+    generator: Any,
+    regime: Any,
+    target: Any,
+    *,
+    n_ini: ArrayLike,
+    n_replicates: int,
+    record: tuple,
+    lam: ArrayLike = 1.0,
+    tolerance: float = 0.01,
+) -> Limit:
+    """Simulates a grid of Gaussian loops, each for as long as theory says it needs to settle.
+
+    Grid points with similar `generations_to_limit` share one call of `simulate`, which keeps its last row.
+
+    Args:
+        key, generator, regime, target, n_ini, n_replicates, record, lam: as in `simulate`; arrays broadcast to the
+            grid.
+        tolerance: relative distance of E W2^2 from its limit.
+
+    Returns:
+        The limit of each grid point.
+    """
+    sizes, structure = jax.tree.flatten(regime)
+    *sizes, n_ini, lam = np.broadcast_arrays(*sizes, n_ini, lam)
+    needed = generations_to_limit(
+        regime, dim=generator.dim, n_ini=n_ini, lam=lam, tolerance=tolerance
+    )
+    length = np.array(LENGTHS)[np.searchsorted(LENGTHS, needed)]
+    values = {}
+    for n_generations in np.unique(length):
+        here = np.flatnonzero(length == n_generations)
+        # A group that fills no batch repeats itself, so that it needs no program of its own.
+        here = np.resize(here, max(here.size, math.ceil(BATCH_SIZE / n_replicates)))
+        trajectory = simulate(
+            key,
+            generator,
+            jax.tree.unflatten(structure, [size.flat[here] for size in sizes]),
+            target,
+            n_ini=n_ini.flat[here],
+            n_generations=int(n_generations),
+            n_replicates=n_replicates,
+            lam=lam.flat[here],
+            record=record,
+            every=int(n_generations) - 1,
+            batch_size=BATCH_SIZE,
+        )
+        for name, value in trajectory.record.items():
+            last = value[..., -1]
+            values.setdefault(name, np.empty((length.size, n_replicates), last.dtype))[here] = last
+    shape = (*length.shape, n_replicates)
+    return Limit(length, {name: value.reshape(shape) for name, value in values.items()})
 
 
 def _check_curve(n: NDArray, real_distance: NDArray) -> None:

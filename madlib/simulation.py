@@ -20,6 +20,7 @@ from madlib.regimes import Regime
 from madlib.targets import Target
 
 MEMORY_BUDGET = 2**29  # bytes that the rows of one batch, or of one span of generations, may take.
+CACHE_BUDGET = 2**22  # bytes that the replicates of one batch may work on: about a cache, measured.
 
 
 def simulate(
@@ -53,8 +54,8 @@ def simulate(
             of generations at a time, so that a million replicates fit in memory; for instance
             `np.median`, or `functools.partial(np.quantile, q=[0.05, 0.5, 0.95])`. Parameters are
             not kept.
-        batch_size: replicates times grid points per compiled call; by default what `MEMORY_BUDGET`
-            holds.
+        batch_size: replicates times grid points per compiled call; by default what fits
+            `MEMORY_BUDGET` and `CACHE_BUDGET`.
 
     Returns:
         Trajectory of NumPy arrays, axes [*grid, n_replicates, n_rows] leading; reduced, that axis
@@ -84,9 +85,10 @@ def simulate(
     row_bytes, work_bytes = _bytes_per_replicate(key, items(0, 1, 1)[1], *plan)
     if batch_size is None:
         n_rows_kept = 1 + len(spans) if reduce is None else 1
-        batch_size = MEMORY_BUDGET // (work_bytes + row_bytes * n_rows_kept)
+        batch_size = min(MEMORY_BUDGET // (row_bytes * n_rows_kept), CACHE_BUDGET // work_bytes)
     n_devices = jax.local_device_count()
-    batch_size = n_devices * math.ceil(max(1, min(batch_size, n_items)) / n_devices)
+    n_batches = math.ceil(n_items / max(batch_size, 1))
+    batch_size = n_devices * math.ceil(n_items / n_batches / n_devices)
     span = max(1, len(spans) if reduce is None else MEMORY_BUDGET // (row_bytes * n_items))
     spans = [spans[i : i + span] for i in range(0, len(spans), span)]
     starts = range(0, n_items, batch_size)

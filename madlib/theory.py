@@ -515,6 +515,37 @@ def variance_squared_cv(generation: ArrayLike, *, n_ini: ArrayLike, n_s: ArrayLi
     return np.expm1(np.log1p(2 / (n_ini - 1)) + (t - 1) * np.log1p(2 / (n_s - 1)))
 
 
+def effective_directions(cov: ArrayLike, *, n_s: ArrayLike, n_generations: int) -> Array:
+    """E (tr Sigma_t)^2 / E tr(Sigma_t^2), fully synthetic, from a first model of covariance `cov`.
+
+    The participation ratio: d for a round covariance, 1 for a line. One fit to n_s samples, with m
+    = n_s - 1, takes E tr(Sigma^2) to (1 + 1/m) E tr(Sigma^2) + E (tr Sigma)^2/m and E (tr Sigma)^2
+    to E (tr Sigma)^2 + 2 E tr(Sigma^2)/m (second moments of the Wishart law), so the ratio tends to
+    1: a collapsing cloud becomes a line. lam and ddof scale both alike and leave it unchanged.
+    Exact, also for n_s <= d. Derived.
+
+    Args:
+        cov: [..., d, d], covariance of the first model; leading axes are averaged over (replicates).
+        n_s: [*n], synthetic samples per generation, at least 2.
+        n_generations: number of generations, G^1 included.
+
+    Returns:
+        [*n, n_generations].
+    """
+    cov, m = np.asarray(cov, float), np.asarray(n_s, float) - 1
+    _require(np.all(m >= 1), "n_s >= 2", n_s, "One sample has no covariance.")
+    squared_trace = np.mean(np.trace(cov, axis1=-2, axis2=-1) ** 2) + 0 * m
+    trace_of_square = np.mean(np.sum(cov**2, axis=(-2, -1))) + 0 * m
+    rows = [squared_trace / trace_of_square]
+    for _ in range(n_generations - 1):
+        squared_trace, trace_of_square = (
+            squared_trace + 2 * trace_of_square / m,
+            trace_of_square + (trace_of_square + squared_trace) / m,
+        )
+        rows.append(squared_trace / trace_of_square)
+    return np.stack(rows, axis=-1)
+
+
 # Discrete laws (lam = 1). A fit is the vector of relative frequencies; E p_t = p_0 in every regime.
 
 

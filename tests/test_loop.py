@@ -45,6 +45,13 @@ REGIMES = {
     "accumulate": (Accumulate(6), Accumulate(9)),
     "subsample": (AccumulateSubsample(6, 7), AccumulateSubsample(6, 7)),
 }
+# Every regime with the first generator; every generator with the two regimes that remember most.
+PAIRS = [
+    (generator, regime)
+    for generator in GENERATORS
+    for regime in REGIMES
+    if generator == "gaussian" or regime in ("memory", "subsample")
+]
 
 
 def bytes_of(trajectory):
@@ -65,8 +72,7 @@ def compilations():
     jax.monitoring.unregister_event_duration_listener(listen)
 
 
-@pytest.mark.parametrize("regime", REGIMES)
-@pytest.mark.parametrize("generator", GENERATORS)
+@pytest.mark.parametrize(("generator", "regime"), PAIRS)
 def test_contract(generator, regime, compilations):
     generator, target, metric = GENERATORS[generator]
     regime, other_regime = REGIMES[regime]
@@ -115,19 +121,15 @@ def test_contract(generator, regime, compilations):
 
 
 def test_run_loop_is_one_replicate_of_simulate():
-    generator, target, metric = GENERATORS["gaussian"]
-    settings = {"n_ini": 6, "n_generations": N_GENERATIONS, "lam": 0.9, "record": (metric,)}
-    many = simulate(
-        jax.random.key(0), generator, FreshData(5, 6), target(0.0), n_replicates=3, **settings
-    )
-    one = jax.jit(
-        lambda key: run_loop(key, generator, FreshData(5, 6), target(0.0), **settings)
-    )(jax.random.fold_in(jax.random.key(0), 2))
+    generator, regime, target = Categorical(5), FullySynthetic(6), symbols(0.0)
+    settings = {"n_ini": 6, "n_generations": 3, "record": (metrics.heterozygosity,)}
+    many = simulate(jax.random.key(0), generator, regime, target, n_replicates=3, **settings)
+    key = jax.random.fold_in(jax.random.key(0), 2)
+    one = jax.jit(lambda key: run_loop(key, generator, regime, target, **settings))(key)
     assert np.array_equal(one.generation, many.generation)
-    for ours, theirs in zip(
-        jax.tree.leaves(one.params), jax.tree.leaves(many.params), strict=True
-    ):
-        np.testing.assert_allclose(ours, theirs[2], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(one.params.probs, many.params.probs[2], rtol=1e-6)
+    ours, theirs = (trajectory.record["heterozygosity"] for trajectory in (one, many))
+    np.testing.assert_allclose(ours, theirs[2], rtol=1e-5)
 
 
 def test_to_frame_is_tidy():

@@ -84,9 +84,7 @@ class Gaussian:
 
         below = jnp.zeros((d, d)).at[jnp.tril_indices(d, -1)].set(normals[d:])
         dof = n - 1 - jnp.arange(d, dtype=n.dtype)
-        alive = (
-            dof > 0
-        )  # with n <= d draws the Wishart matrix has rank n - 1: the other columns vanish.
+        alive = dof > 0  # n draws give rank n - 1 at most: with n <= d the other columns vanish.
         chi = jnp.sqrt(chi_square(k_chi, jnp.where(alive, dof, 1.0)))
         bartlett = jnp.where(alive, below + jnp.diag(chi), 0.0)
         return Moments(n, mean, scaled @ bartlett)
