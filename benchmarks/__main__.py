@@ -1,8 +1,9 @@
 """Measures the speed of the exact loop: `python -m benchmarks`, or `make bench`.
 
-By default, one replicate at a time in NumPy (`rng.multivariate_normal`, `np.cov`) against `simulate` doing the same
-fits, and `simulate` at n = 10^12 against itself at n = 100. With `--large`, a million replicates of a thousand
-generations reduced to quantiles, and the memory that it took.
+By default, one replicate at a time in NumPy (`rng.multivariate_normal`, `np.cov`) against
+`simulate` doing the same fits, and `simulate` at n = 10^12 against itself at n = 100. With
+`--large`, a million replicates of a thousand generations reduced to quantiles, and the memory that
+it took.
 """
 
 import argparse
@@ -56,7 +57,7 @@ def seconds(function: Callable[[], None]) -> float:
 
 
 def against_numpy() -> None:
-    """Times per generation and replicate: medians of repeats in which all contestants take turns."""
+    """Times per generation and replicate: medians of repeats in which all take turns."""
     contestants = {
         ("NumPy", 10**3): (lambda: numpy_loop(10**3, 200), 200),
         ("NumPy", 10**6): (lambda: numpy_loop(10**6, 3), 3),
@@ -85,7 +86,7 @@ def against_numpy() -> None:
 
 
 def a_million_replicates() -> None:
-    """1,000,000 replicates x 1,000 generations in one dimension, as quantiles of every generation."""
+    """1,000,000 replicates x 1,000 generations in one dimension, as quantiles by generation."""
     taken = seconds(
         lambda: simulate(
             jax.random.key(0),
@@ -101,7 +102,7 @@ def a_million_replicates() -> None:
     )
     unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes there, kilobytes elsewhere.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    print("1,000,000 replicates x 1,000 generations of the Gaussian in one dimension, to quantiles:")
+    print("1,000,000 replicates x 1,000 generations, d = 1, reduced to quantiles:")
     print(f"{taken:.0f} s, peak memory {peak:.2f} GiB (required < 4 GiB).")
 
 

@@ -149,8 +149,9 @@ def simulate_to_limit(
     values = {}
     for n_generations in np.unique(length):
         here = np.flatnonzero(length == n_generations)
-        # A group that fills no batch repeats itself, so that it needs no program of its own.
-        here = np.resize(here, max(here.size, math.ceil(BATCH_SIZE / n_replicates)))
+        # Whole batches, filled up by repetition, so that all groups of one length share a program.
+        whole = BATCH_SIZE // math.gcd(BATCH_SIZE, n_replicates)
+        here = np.resize(here, whole * math.ceil(here.size / whole))
         trajectory = simulate(
             key,
             generator,

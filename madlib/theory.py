@@ -525,7 +525,7 @@ def effective_directions(cov: ArrayLike, *, n_s: ArrayLike, n_generations: int) 
     Exact, also for n_s <= d. Derived.
 
     Args:
-        cov: [..., d, d], covariance of the first model; leading axes are averaged over (replicates).
+        cov: [..., d, d], covariance of the first model; replicates (leading axes) are averaged.
         n_s: [*n], synthetic samples per generation, at least 2.
         n_generations: number of generations, G^1 included.
 
@@ -578,14 +578,18 @@ def extinction_probability(probs: ArrayLike, *, n_ini: int, n_s: int, n_generati
     _require(np.all((probs >= 0) & (probs <= 1)), "0 <= probs <= 1", probs, "")
     counts = np.arange(n_s + 1)
     drift = stats.binom.pmf(counts, n_s, (counts / n_s)[:, None])
-    first_drift = stats.binom.pmf(counts, n_s, (np.arange(n_ini + 1) / n_ini)[:, None])
+    first_drift = drift
+    if n_ini != n_s:
+        first_drift = stats.binom.pmf(counts, n_s, (np.arange(n_ini + 1) / n_ini)[:, None])
     absent = (counts == 0).astype(float)
     absent_given_first = [(np.arange(n_ini + 1) == 0).astype(float)]
     for _ in range(n_generations - 1):
         absent_given_first.append(first_drift @ absent)
         absent = drift @ absent
-    first = stats.binom.pmf(np.arange(n_ini + 1), n_ini, probs[..., None])
-    return first @ np.stack(absent_given_first, axis=-1)
+    # The words of a text share few frequencies: each is computed once.
+    distinct, where = np.unique(probs, return_inverse=True)
+    first = stats.binom.pmf(np.arange(n_ini + 1), n_ini, distinct[:, None])
+    return (first @ np.stack(absent_given_first, axis=-1))[where.reshape(probs.shape)]
 
 
 def expected_support_size(probs: ArrayLike, *, n_ini: int, n_s: int, n_generations: int) -> Array:

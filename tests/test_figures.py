@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from madlib import figures
+from madlib.generators import NormalParams
 from madlib.parameters import ParameterError
 
 DATA = pd.DataFrame({"generation": [1, 2], "variance": [1.0, 0.1 + 0.2]})
@@ -232,6 +233,18 @@ def test_image_grid_is_crisp_and_themed(results):
     assert "pixelated" in shown
     assert "filter" not in (results / "fig-digits.svg").read_text()
     figures.image_grid(ax, np.zeros((1, 8, 8)), 3)
+    figures.image_grid(ax, images, 3, labels=["real", "later"])
+    assert [text.get_text() for text in ax.texts] == ["real", "later"]
+
+
+def test_normal_law_is_an_ellipse_of_its_covariance():
+    _, ax = figures.subplots()
+    mean, chol = np.array([1.0, -2.0]), np.array([[2.0, 0.0], [1.0, 0.5]])
+    law = NormalParams(mean, chol)
+    gap = np.stack(figures.plot_normal(ax, law, color="FreshData", n_sigma=3).get_data()).T - mean
+    distance = np.einsum("ni,ij,nj->n", gap, np.linalg.inv(chol @ chol.T), gap)
+    np.testing.assert_allclose(distance, 9, rtol=1e-9)
+    assert figures.plot_normal(ax, law).get_linestyle() == "--"
 
 
 def test_schematic_tells_its_arrows():
@@ -302,6 +315,11 @@ def test_mistakes_in_save_write_nothing(results, kw, words):
         (lambda ax: figures.label_line(ax, *ax.plot([1, 2])), ["with a label"]),
         (lambda ax: figures.image_grid(ax, np.ones((2, 64)), 3), ["[n, h, w]", "reshape"]),
         (lambda ax: figures.image_grid(ax, np.ones((2, 8, 8)), 0), ["n_columns"]),
+        (lambda ax: figures.image_grid(ax, np.ones((2, 8, 8)), 1, labels=["a"]), ["each of the 2"]),
+        (
+            lambda ax: figures.plot_normal(ax, NormalParams(np.zeros(3), np.eye(3))),
+            ["two dimensions", "(3,)"],
+        ),
         (
             lambda ax: figures.heatmap(ax, [1, 2], [1, 2], [[1]], label="", vmin=0, vmax=1),
             ["[n_y, n_x]"],

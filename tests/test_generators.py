@@ -1,4 +1,4 @@
-"""The random numbers under the generators have the laws that they should have, from n = 1 to 10^12."""
+"""The random numbers under the generators have the right laws, from n = 1 to 10^12."""
 
 import jax
 import jax.numpy as jnp

@@ -74,11 +74,12 @@ def compilations():
 
 @pytest.mark.parametrize(("generator", "regime"), PAIRS)
 def test_contract(generator, regime, compilations):
-    generator, target, metric = GENERATORS[generator]
+    generator, make_target, metric = GENERATORS[generator]
+    usual_target = make_target(0.0)
     regime, other_regime = REGIMES[regime]
     exact = generator.exact and not regime.needs_points
 
-    def run(seed=0, regime=regime, target=target(0.0), **settings):
+    def run(seed=0, regime=regime, target=usual_target, **settings):
         settings = {"n_ini": 6, "lam": 0.9, "n_replicates": BATCH} | settings
         settings |= {"n_generations": N_GENERATIONS, "record": (metric,), "batch_size": BATCH}
         return simulate(jax.random.key(seed), generator, regime, target, **settings)
@@ -88,7 +89,7 @@ def test_contract(generator, regime, compilations):
     value = base.record[metric.__name__]
     assert np.array_equal(base.generation, np.arange(1, N_GENERATIONS + 1))
     assert value.shape == (BATCH, N_GENERATIONS)
-    for leaf, one in zip(base.params, target(0.0).params, strict=True):
+    for leaf, one in zip(base.params, usual_target.params, strict=True):
         assert leaf.shape == (BATCH, N_GENERATIONS, *one.shape)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(base))
     assert len(np.unique(value[:, 0])) > 1, "replicates must differ"
@@ -99,7 +100,7 @@ def test_contract(generator, regime, compilations):
     # Generation 1 is fitted to real data only: neither lam nor the regime's sizes touch it.
     del compilations[:]
     biased = run(lam=0.3, regime=other_regime if exact else regime)
-    other_target = run(target=target(0.5), n_ini=8 if exact else 6)
+    other_target = run(target=make_target(0.5), n_ini=8 if exact else 6)
     assert not compilations, f"{len(compilations)} compilations for other values"
     first, rest = (
         [leaf[:, rows] for leaf in jax.tree.leaves(biased.params)]

@@ -1,4 +1,4 @@
-"""Batches, devices, thinning and reduction change nothing; collapse is legal; bad input is one line."""
+"""Batches, devices and reduction change nothing; collapse is legal; bad input is one line."""
 
 import functools
 import os
@@ -224,9 +224,11 @@ def test_one_symbol_left():
     assert np.array_equal(np.sort(trajectory.params.probs[:, -1])[:, -1], np.ones(8))
 
 
-def refused(
-    generator=Gaussian(1), regime=FullySynthetic(5), target=targets.normal(0.0, 1.0), **settings
-):
+LINE = Gaussian(1)
+ALONE = FullySynthetic(5)
+
+
+def refused(generator=LINE, regime=ALONE, target=TARGET, **settings):
     settings = {"n_ini": 5, "n_generations": 3, "n_replicates": 2} | settings
     return lambda: simulate(KEY, generator, regime, target, **settings)
 
@@ -264,10 +266,10 @@ BAD = [
     (refused(n_generations=0), ["n_generations", ">= 1", "0"]),
     (refused(n_generations=3.0), ["n_generations", ">= 1", "3.0"]),
     (refused(n_replicates="2"), ["n_replicates", ">= 1", "'2'"]),
-    (refused(every=3, n_generations=5), ["every=3", "n_generations=5", "n_generations=7"]),
-    (refused(generator=Gaussian(2)), ["same dimension", "2 and 1"]),
-    (refused(target=WORDS), ["Gaussian learns from", "Categorical kind"]),
-    (refused(generator=Categorical(5)), ["Categorical learns from", "Gaussian kind"]),
+    (refused(every=3, n_generations=5), ["every must divide", "3 and 5", "n_generations=7"]),
+    (refused(generator=Gaussian(2)), ["dimension", "2 and 1", "of dimension 1"]),
+    (refused(target=WORDS), ["Gaussian", "Categorical kind", "Choose"]),
+    (refused(generator=Categorical(5)), ["Categorical", "Gaussian kind", "Choose"]),
     (refused(generator=Categorical(4), target=WORDS), ["number of symbols", "4 and 5"]),
     (
         refused(Gaussian(1, exact=False), FullySynthetic(np.array([5, 6]))),

@@ -456,6 +456,30 @@ def test_gini_simpson_of_real_draws(regime):
     assert_agrees(f"{regime} E p", frequencies, PROBS)
 
 
+def test_effective_directions_against_real_samples():
+    rng = np.random.default_rng(7)
+    n_replicates, n_s, n_generations = 40_000, 6, 12
+    cov = np.broadcast_to(np.diag([4.0, 2.0, 1.0, 1.0]), (n_replicates, 4, 4))
+    expected = theory.effective_directions(cov[0], n_s=n_s, n_generations=n_generations)
+    assert expected[0] == pytest.approx(64 / 22)
+    for t in range(1, n_generations):
+        points = normal_samples(rng, np.zeros((n_replicates, 4)), cov, n_s)
+        points -= points.mean(1, keepdims=True)
+        # Bias scales every direction alike.
+        cov = 0.9 * points.swapaxes(1, 2) @ points / n_s
+        if t in (1, 4, 11):
+            squared_trace = np.trace(cov, axis1=1, axis2=2) ** 2
+            trace_of_square = np.sum(cov**2, axis=(1, 2))
+            scale = trace_of_square.mean()
+            excess = (squared_trace - expected[t] * trace_of_square) / scale
+            assert_agrees(f"directions at t = {t + 1}", excess, 0.0)
+    late = theory.effective_directions(cov[:100], n_s=[6, 50], n_generations=2000)
+    assert late.shape == (2, 2000) and (np.diff(late) < 1e-12).all()
+    assert late[:, -1] == pytest.approx(1, abs=1e-6)
+    with pytest.raises(ParameterError, match="n_s >= 2"):
+        theory.effective_directions(np.eye(2), n_s=1, n_generations=3)
+
+
 def test_extinction_and_support_by_enumeration_of_all_states():
     """The full chain over all ways to distribute n draws over 3 symbols, n_ini = 3 then n_s = 4."""
     probs, n_ini, n_s, n_generations = np.array([0.5, 0.4, 0.1]), 3, 4, 5

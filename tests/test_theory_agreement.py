@@ -41,6 +41,8 @@ REGIMES = [
 @functools.cache
 def gaussians(regime, d, ddof):
     """Means and covariances of 20,000 replicates at lam = 0.7 and 1: [lam, replicate, t, ...]."""
+    # Every metric is compiled with the loop, so only where it is used.
+    record = (metrics.wasserstein2_squared, metrics.log_determinant)
     trajectory = simulate(
         jax.random.key(7),
         Gaussian(d, ddof=ddof),
@@ -50,10 +52,9 @@ def gaussians(regime, d, ddof):
         n_generations=8,
         n_replicates=N_REPLICATES,
         lam=np.array([0.7, 1.0]),
-        record=(metrics.wasserstein2_squared, metrics.log_determinant),
+        record=record if isinstance(regime, FullySynthetic) else (),
     )
-    params = trajectory.params
-    mean, chol = (np.asarray(leaf, np.float64) for leaf in params)
+    mean, chol = (np.asarray(leaf, np.float64) for leaf in trajectory.params)
     return mean - MEAN[:d], chol @ chol.swapaxes(-1, -2), trajectory.record
 
 
@@ -100,7 +101,7 @@ def test_law_of_the_log_determinant(d, ddof):
 
 @functools.cache
 def paths(d, exact, lam=1.0):
-    """Mean, variance and log determinant of 4000 replicates; another key for each path."""
+    """Means and covariances of 4000 replicates; another key for each path."""
     trajectory = simulate(
         jax.random.key(11 if exact else 12),
         Gaussian(d, exact=exact),
@@ -110,15 +111,14 @@ def paths(d, exact, lam=1.0):
         n_generations=10,
         n_replicates=4000,
         lam=lam,
-        record=(metrics.total_variance, metrics.log_determinant),
     )
-    mean, chol = trajectory.params
-    cov = chol @ chol.swapaxes(-1, -2)
+    mean, cov = trajectory.params.mean, trajectory.params.cov
     return {
         "mean": mean[..., 0],
         "variance": cov[..., 0, 0],
         "covariance": cov[..., -1, 0],
-        **trajectory.record,
+        "total variance": np.trace(cov, axis1=-2, axis2=-1),
+        "log determinant": np.linalg.slogdet(cov)[1],
     }
 
 
@@ -131,7 +131,7 @@ def test_exact_path_and_sample_path_agree_in_law(d):
             p = stats.ks_2samp(exact[name][:, t - 1], points[name][:, t - 1]).pvalue
             assert p > 1e-3, f"{name} at t = {t}: p = {p:.2g}"
     biased = paths(d, exact=True, lam=0.95)
-    p = stats.ks_2samp(biased["total_variance"][:, 9], points["total_variance"][:, 9]).pvalue
+    p = stats.ks_2samp(biased["total variance"][:, 9], points["total variance"][:, 9]).pvalue
     assert p < 1e-3, f"the test must tell lam = 0.95 from 1; p = {p:.2g}"
 
 
@@ -178,9 +178,14 @@ def test_support_and_extinction(exact):
     assert_agrees("support", support, theory.expected_support_size(PROBS, **settings)[::3])
     probs = np.asarray(trajectory.params.probs, np.float64)
     extinct = theory.extinction_probability(PROBS, **settings)[:, ::3].T
-    assert_agrees("extinction", (probs == 0).astype(float), extinct)
     absorbed = theory.extinction_probability(1 - PROBS, **settings)[:, ::3].T
-    assert_agrees("absorption", (probs == 1).astype(float), absorbed)
+    for what, share, exact_share in (
+        ("extinction", (probs == 0).mean(0), extinct),
+        ("absorption", (probs == 1).mean(0), absorbed),
+    ):
+        # The standard error of the exact law: events too rare to be seen have none in the sample.
+        se = np.sqrt(exact_share * (1 - exact_share) / N_REPLICATES)
+        assert (np.abs(share - exact_share) <= 5 * se).all(), (what, share, exact_share)
     assert_agrees("E p", probs, PROBS, 1e-6)
 
 
