@@ -47,6 +47,12 @@ class ParameterError(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
+def require(condition: Any, required: str, received: Any, remedy: str = "") -> None:
+    """Raise ParameterError("required; got received. remedy") unless condition holds."""
+    if not condition:
+        raise ParameterError(f"{required}; got {received}. {remedy}".strip())
+
+
 def results_dir() -> Path:
     """Return the folder of figures and verdicts: ``$MADLIB_RESULTS``, or ``_build/madlib`` here."""
     root = os.environ.get("MADLIB_RESULTS", "").strip()

@@ -20,7 +20,7 @@ from madlib.simulation import simulate
 __all__ = ["Limit", "effective_sample_size", "generations_to_limit", "simulate_to_limit"]
 
 # Every distinct number of generations is compiled once, so grid points share a few.
-LENGTHS = (10, 40, 240, 1000)
+LENGTHS = (10, 50, 240, 1000)
 BATCH_SIZE = 64
 
 

@@ -1,6 +1,5 @@
 """Many replicates of the loop: vmapped, sharded over devices, in bounded memory."""
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,9 +12,10 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Key
 from tqdm import tqdm
 
+from madlib.checks import check_counts, check_grid, check_simulation, check_sizes
 from madlib.generators import Generator
 from madlib.loop import Metric, Trajectory, advance, begin, draws, report
-from madlib.parameters import ParameterError
+from madlib.parameters import require
 from madlib.regimes import Regime
 from madlib.targets import Target
 
@@ -64,10 +64,20 @@ def simulate(
     Raises:
         ParameterError: for anything that cannot be simulated, before any computation.
     """
-    exact_sizes = _check(generator, regime, target, n_ini, n_generations, n_replicates, lam, every)
+    record = (record,) if callable(record) else tuple(record)
+    check_simulation(key, generator, regime, target, n_ini, lam, record, reduce)
+    check_counts(n_generations=n_generations, n_replicates=n_replicates, every=every)
+    check_counts(batch_size=1 if batch_size is None else batch_size)
+    require(
+        (n_generations - 1) % every == 0,
+        "every must divide n_generations - 1",
+        f"{every} and {n_generations}",
+        f"Use n_generations={1 + every * math.ceil((n_generations - 1) / every)}.",
+    )
+    exact_sizes = check_sizes(generator, regime, target, n_ini)
     settings = {"regime": regime, "n_ini": n_ini, "lam": lam}
     varying = settings if exact_sizes else {"lam": lam}
-    grid = np.broadcast_shapes(*(np.shape(leaf) for leaf in jax.tree.leaves(varying)))
+    grid = check_grid(*(np.shape(leaf) for leaf in jax.tree.leaves(varying)))
     n_items = math.prod(grid) * n_replicates
     plan = (generator, target, record, reduce is None, n_generations)
 
@@ -88,7 +98,9 @@ def simulate(
         batch_size = min(MEMORY_BUDGET // (row_bytes * n_rows_kept), CACHE_BUDGET // work_bytes)
     n_devices = jax.local_device_count()
     n_batches = math.ceil(n_items / max(batch_size, 1))
-    batch_size = n_devices * math.ceil(n_items / n_batches / n_devices)
+    # XLA compiles the last lanes of an odd batch otherwise, to the last bit: whole vectors of 16.
+    lanes = n_devices * (16 if n_items >= 16 * n_devices else 1)
+    batch_size = lanes * math.ceil(n_items / n_batches / lanes)
     span = max(1, len(spans) if reduce is None else MEMORY_BUDGET // (row_bytes * n_items))
     spans = [spans[i : i + span] for i in range(0, len(spans), span)]
     starts = range(0, n_items, batch_size)
@@ -192,78 +204,3 @@ def _bytes_per_replicate(
 
 def _join(trees: Any, axis: int) -> Any:
     return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis), *trees)
-
-
-def _check(generator, regime, target, n_ini, n_generations, n_replicates, lam, every) -> bool:
-    """Refuses what cannot be simulated; says whether sizes may be arrays and traced."""
-    for what, value, kind in (
-        ("generator", generator, "fit"),
-        ("regime", regime, "training_set"),
-        ("target", target, "draw"),
-    ):
-        if not hasattr(value, kind) or isinstance(value, type):
-            raise ParameterError(
-                f"{what} must be a {what} object; got {value!r}. See madlib.{what}s."
-            )
-    if generator.dim != target.dim:
-        raise ParameterError(
-            f"generator and target must share a dimension; got {generator.dim} and {target.dim}. "
-            f"Use a generator of dimension {target.dim}."
-        )
-    if not isinstance(
-        jax.eval_shape(lambda key: target.draw(key, 1), jax.random.key(0)), generator.learns_from
-    ):
-        raise ParameterError(
-            f"{type(generator).__name__} cannot learn from what the target draws; "
-            f"got a target of the {type(target.family).__name__} kind. Choose a generator for it."
-        )
-    ours, theirs = (getattr(kind, "n_symbols", None) for kind in (generator, target.family))
-    if ours != theirs and None not in (ours, theirs):
-        raise ParameterError(
-            f"generator and target must have the same number of symbols; got {ours} and {theirs}. "
-            f"Use a generator of {theirs} symbols."
-        )
-    counts = {"n_generations": n_generations, "n_replicates": n_replicates, "every": every}
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ParameterError(
-                f"{name} must be a whole number >= 1; got {value!r}. Give an int of at least 1."
-            )
-    if (n_generations - 1) % every:
-        raise ParameterError(
-            f"every must divide n_generations - 1; got {every} and {n_generations}. "
-            f"Use n_generations={1 + every * math.ceil((n_generations - 1) / every)}."
-        )
-    if not (_is_number(lam) and np.all((np.asarray(lam) >= 0) & (np.asarray(lam) <= 1))):
-        raise ParameterError(
-            f"lam must lie in [0, 1]; got {lam!r}. 1 is unbiased sampling, 0 keeps only the modes."
-        )
-
-    exact_sizes = generator.exact and target.exact and not regime.needs_points
-    sizes = {"n_ini": n_ini} | {
-        field.name: getattr(regime, field.name) for field in dataclasses.fields(regime)
-    }
-    for name, value in sizes.items():
-        if not (
-            _is_number(value) and np.all(np.mod(value, 1) == 0) and np.all(np.asarray(value) >= 0)
-        ):
-            raise ParameterError(
-                f"{name} must be a whole number >= 0; got {value!r}. Give a number of samples."
-            )
-        if not exact_sizes and not isinstance(value, (int, np.integer)):
-            raise ParameterError(
-                f"{name} must be a single int where points are drawn; got {value!r}. "
-                "Call simulate once per size, or use an exact generator and target."
-            )
-    smallest = {"n_ini": n_ini, f"the training set of {regime}": regime.smallest_size(n_ini)}
-    for name, size in smallest.items():
-        if np.min(size) < generator.minimum_weight:
-            raise ParameterError(
-                f"{name} must hold at least {generator.minimum_weight} samples to fit {generator}; "
-                f"got {np.min(size):g}. Increase it."
-            )
-    return exact_sizes
-
-
-def _is_number(value: Any) -> bool:
-    return np.issubdtype(np.asarray(value).dtype, np.number) and np.isfinite(value).all()

@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from madlib.checks import check_counts
 from madlib.datasets import Dataset, Moments, Samples
 from madlib.generators import Categorical, CategoricalParams, Gaussian, Generator, NormalParams
-from madlib.parameters import ParameterError
+from madlib.parameters import ParameterError, require
 
 
 class Target(eqx.Module):
@@ -82,8 +83,7 @@ def normal(mean: Any, cov: Any) -> Target:
         mean: [d] or a number.
         cov: [d, d] or a number (the variance); positive semi-definite.
     """
-    mean = np.atleast_1d(np.asarray(mean, float))
-    cov = np.atleast_2d(np.asarray(cov, float))
+    mean, cov = np.atleast_1d(_numbers("mean", mean)), np.atleast_2d(_numbers("cov", cov))
     d = mean.size
     if mean.ndim != 1 or cov.shape != (d, d):
         raise ParameterError(
@@ -110,6 +110,7 @@ def normal(mean: Any, cov: Any) -> Target:
 
 def standard_normal(dim: int) -> Target:
     """N(0, I) in dim dimensions."""
+    check_counts(dim=dim)
     return normal(np.zeros(dim), np.eye(dim))
 
 
@@ -120,7 +121,7 @@ def categorical(probs: Any, symbols: tuple[str, ...] = ()) -> Target:
         probs: [k], non-negative, summing to 1.
         symbols: k names, or nothing.
     """
-    probs = np.asarray(probs, float)
+    probs = _numbers("probs", probs)
     if probs.ndim != 1 or probs.size < 1:
         raise ParameterError(
             f"probs must be a vector [k], k >= 1; got shape {probs.shape}. Flatten it."
@@ -141,11 +142,8 @@ def categorical(probs: Any, symbols: tuple[str, ...] = ()) -> Target:
 
 def zipf(n_symbols: int, exponent: float = 1.0) -> Target:
     """Zipf's law: the i-th of n_symbols has a probability proportional to i^-exponent."""
-    if n_symbols < 1 or not exponent >= 0:
-        raise ParameterError(
-            f"Zipf's law needs n_symbols >= 1 and exponent >= 0; got {n_symbols} and {exponent}. "
-            "Raise them."
-        )
+    check_counts(n_symbols=n_symbols)
+    require(exponent >= 0, "exponent must be >= 0", repr(exponent), "0 is the uniform law.")
     weight = np.arange(1.0, n_symbols + 1) ** -exponent
     return categorical(weight / weight.sum())
 
@@ -155,7 +153,7 @@ def empirical(points: Any) -> Target:
 
     The reference is the normal distribution with its mean and covariance (divided by N).
     """
-    points = np.asarray(points, np.float32)
+    points = _numbers("points", points).astype(np.float32)
     if points.ndim != 2 or points.shape[0] < 1:
         raise ParameterError(
             f"points must be [N, d] with N >= 1; got {points.shape}. Use one row per example."
@@ -192,6 +190,7 @@ def text(
         raise ParameterError(
             f"unit must be 'word' or 'character'; got {unit!r}. Choose one of the two."
         )
+    check_counts(n_symbols=1 if n_symbols is None else n_symbols)
     prose = _python_prose() if path is None else _read(Path(path))
     pattern = r"[a-z]+(?:'[a-z]+)*" if unit == "word" else r"\s|\S"
     found = re.findall(pattern, re.sub(r"\s+", " ", prose.lower()))
@@ -205,6 +204,15 @@ def text(
     ]
     symbols, counts = zip(*ranked, strict=True)
     return categorical(np.array(counts) / sum(counts), symbols)
+
+
+def _numbers(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values, float)
+    except (TypeError, ValueError):
+        raise ParameterError(
+            f"{name} must be numbers; got {values!r}. Convert them first."
+        ) from None
 
 
 def _python_prose() -> str:

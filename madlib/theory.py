@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
 
-from madlib.parameters import ParameterError
+from madlib.parameters import require
 
 Array = NDArray[np.float64]
 
@@ -890,9 +890,8 @@ def _sizes(*arrays: ArrayLike) -> list[Array]:
 
 
 def _require(condition: bool, required: str, got: Any, remedy: str) -> None:
-    if not condition:
-        shown = np.array2string(np.asarray(got), threshold=8) if not isinstance(got, str) else got
-        raise ParameterError(f"{required} is required; got {shown}. {remedy}".strip())
+    shown = got if isinstance(got, str) else np.array2string(np.asarray(got), threshold=8)
+    require(condition, f"{required} is required", shown, remedy)
 
 
 def _check_bias(lam: Array, ddof: Array) -> None:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from madlib.checks import check_counts
 from madlib.datasets import Counts, Dataset, Samples
 
 
@@ -39,6 +40,9 @@ class Categorical:
     n_symbols: int
     exact: bool = True
     learns_from = (Samples, Counts)
+
+    def __post_init__(self):
+        check_counts(n_symbols=self.n_symbols)
 
     @property
     def dim(self) -> int:

@@ -23,7 +23,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from madlib.checks import check_counts
 from madlib.datasets import Dataset, Moments, Samples
+from madlib.parameters import require
 
 
 class NormalParams(NamedTuple):
@@ -60,6 +62,10 @@ class Gaussian:
     ddof: int = 1
     exact: bool = True
     learns_from = (Samples, Moments)
+
+    def __post_init__(self):
+        check_counts(dim=self.dim)
+        require(self.ddof in (0, 1), "ddof must be 0 or 1", repr(self.ddof), "1 is unbiased.")
 
     @property
     def minimum_weight(self) -> int:

@@ -1,0 +1,131 @@
+"""What `simulate` refuses, before computing: what is required, what came, what to do about it."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from madlib.parameters import ParameterError, require
+
+
+def check_simulation(
+    key: Any,
+    generator: Any,
+    regime: Any,
+    target: Any,
+    n_ini: Any,
+    lam: Any,
+    record: tuple,
+    reduce: Any,
+) -> None:
+    """The parts are of the right kind and fit together."""
+    require(
+        isinstance(key, jax.Array) and jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key),
+        "key must be a JAX PRNG key",
+        type(key).__name__,
+        "Use jax.random.key(seed).",
+    )
+    for name, value, verb in (
+        ("generator", generator, "fit"),
+        ("regime", regime, "training_set"),
+        ("target", target, "draw"),
+    ):
+        fits = hasattr(value, verb) and not isinstance(value, type)
+        require(fits, f"{name} must be a {name} object", repr(value), f"See madlib.{name}s.")
+    require(
+        generator.dim == target.dim,
+        "generator and target must share a dimension",
+        f"{generator.dim} and {target.dim}",
+        f"Use a generator of dimension {target.dim}.",
+    )
+    drawn = jax.eval_shape(lambda key: target.draw(key, 1), key)
+    require(
+        isinstance(drawn, generator.learns_from),
+        f"{type(generator).__name__} cannot learn from what the target draws",
+        f"a target of the {type(target.family).__name__} kind",
+        "Choose a generator for it.",
+    )
+    ours, theirs = (getattr(kind, "n_symbols", None) for kind in (generator, target.family))
+    require(
+        None in (ours, theirs) or ours == theirs,
+        "generator and target must have the same number of symbols",
+        f"{ours} and {theirs}",
+        f"Use a generator of {theirs} symbols.",
+    )
+    require(
+        is_finite(lam) and np.all((np.asarray(lam) >= 0) & (np.asarray(lam) <= 1)),
+        "lam must lie in [0, 1]",
+        repr(lam),
+        "1 is unbiased sampling, 0 keeps only the modes.",
+    )
+    require(
+        all(map(callable, record)),
+        "record must hold metrics, functions of (params, reference)",
+        repr(record),
+        "See madlib.metrics.",
+    )
+    require(
+        reduce is None or (callable(reduce) and record),
+        "reduce must be a function such as np.median, of metrics named in record",
+        f"reduce={reduce!r} and {len(record)} metrics",
+        "Name the metrics in record.",
+    )
+
+
+def check_counts(**counts: Any) -> None:
+    """Each is a whole number of at least 1."""
+    for name, value in counts.items():
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        require(
+            whole and value >= 1,
+            f"{name} must be a whole number >= 1",
+            repr(value),
+            "Give an int of at least 1.",
+        )
+
+
+def check_sizes(generator: Any, regime: Any, target: Any, n_ini: Any) -> bool:
+    """Sizes are possible; returns whether they may be arrays, and traced."""
+    exact = generator.exact and target.exact and not regime.needs_points
+    sizes = {"n_ini": n_ini} | {
+        field.name: getattr(regime, field.name) for field in dataclasses.fields(regime)
+    }
+    for name, value in sizes.items():
+        require(
+            is_finite(value) and np.all(np.mod(value, 1) == 0) and np.all(np.asarray(value) >= 0),
+            f"{name} must be a whole number >= 0",
+            repr(value),
+            "Give a number of samples.",
+        )
+        require(
+            isinstance(value, (int, np.integer)) or (exact and name != "memory"),
+            f"{name} must be a single int" + ("" if exact else " where points are drawn"),
+            repr(value),
+            "Call simulate once per value.",
+        )
+    smallest = {"n_ini": n_ini, f"the training set of {regime}": regime.smallest_size(n_ini)}
+    for name, size in smallest.items():
+        require(
+            np.min(size) >= generator.minimum_weight,
+            f"{name} must hold at least {generator.minimum_weight} samples to fit {generator}",
+            f"{np.min(size):g}",
+            "Increase it.",
+        )
+    return exact
+
+
+def check_grid(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that sizes, n_ini and lam broadcast to."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ParameterError(
+            f"sizes, n_ini and lam must broadcast to one grid; got shapes "
+            f"{', '.join(map(str, shapes))}. Add axes of length 1."
+        ) from None
+
+
+def is_finite(value: Any) -> bool:
+    """Whether value is a number, or an array of numbers, without NaN or infinity."""
+    return np.issubdtype(np.asarray(value).dtype, np.number) and bool(np.isfinite(value).all())
