@@ -84,21 +84,23 @@ def run_loop(
     Returns:
         Trajectory with leading axis [n_rows].
     """
-    state = begin(key, generator, regime, target, n_ini, n_generations)
-    first = report(state.params, target, record)
     generations = jnp.arange(2, n_generations + 1).reshape(-1, every)
-    _, rows = advance(state, generations, generator, regime, target, lam, record)
-    params, values = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rows)
-    return Trajectory(jnp.arange(1, n_generations + 1, every), params, values)
+    _, rows = begin(key, generations, generator, regime, target, n_ini, n_generations, lam, record)
+    return Trajectory(jnp.arange(1, n_generations + 1, every), *rows)
 
 
-def begin(key, generator, regime, target, n_ini, n_generations) -> State:
-    """Generation 1: a model of n_ini real samples."""
+def begin(
+    key, generations, generator, regime, target, n_ini, n_generations, lam, record
+) -> tuple[State, tuple]:
+    """Generation 1, a model of n_ini real samples, and then `advance`; the first row is its own."""
     k_real, k_fit, k_loop = jax.random.split(key, 3)
     draw_real, _ = draws(generator, regime, target, None, None)
     real = draw_real(k_real, n_ini)
     params = generator.fit(k_fit, generator.summarize(real))
-    return State(k_loop, params, regime.init(real, n_generations))
+    state = State(k_loop, params, regime.init(real, n_generations))
+    first = report(params, target, record)
+    state, rows = advance(state, generations, generator, regime, target, lam, record)
+    return state, jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rows)
 
 
 def advance(state, generations, generator, regime, target, lam, record) -> tuple[State, tuple]:

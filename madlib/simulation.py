@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from madlib.checks import check_counts, check_grid, check_simulation, check_sizes
 from madlib.generators import Generator
-from madlib.loop import Metric, Trajectory, advance, begin, draws, report
+from madlib.loop import Metric, Trajectory, advance, begin, draws
 from madlib.parameters import require
 from madlib.regimes import Regime
 from madlib.targets import Target
@@ -98,14 +98,14 @@ def simulate(
         batch_size = min(MEMORY_BUDGET // (row_bytes * n_rows_kept), CACHE_BUDGET // work_bytes)
     n_devices = jax.local_device_count()
     n_batches = math.ceil(n_items / max(batch_size, 1))
-    # XLA compiles the last lanes of an odd batch otherwise, to the last bit: whole vectors of 16.
+    # Whole vectors of 16 lanes: XLA computes the rest of a batch otherwise, with other last bits.
     lanes = n_devices * (16 if n_items >= 16 * n_devices else 1)
     batch_size = lanes * math.ceil(n_items / n_batches / lanes)
     span = max(1, len(spans) if reduce is None else MEMORY_BUDGET // (row_bytes * n_items))
-    spans = [spans[i : i + span] for i in range(0, len(spans), span)]
+    spans = [jnp.asarray(spans[i : i + span]) for i in range(0, max(len(spans), 1), span)]
     starts = range(0, n_items, batch_size)
     progress = tqdm(
-        total=len(starts) * (1 + len(spans)),
+        total=len(starts) * len(spans),
         desc=type(regime).__name__,
         delay=5,
         disable=None,
@@ -113,16 +113,16 @@ def simulate(
     )
 
     def stream(start: int) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:
-        """The rows of one batch on the host: generation 1, then span after span."""
+        """The rows of one batch on the host, span after span; the first has generation 1 too."""
         stop = min(start + batch_size, n_items)
         replicate, cells = items(start, stop, batch_size)
-        state, rows = _begin_batch(key, replicate, cells, *plan)
-        yield jax.tree.map(lambda leaf: np.asarray(leaf)[: stop - start], rows)
-        for span in spans:
-            progress.update()
-            state, rows = _advance_batch(state, cells, jnp.asarray(span), *plan)
+        for i, span in enumerate(spans):
+            if i == 0:
+                state, rows = _begin_batch(key, replicate, cells, span, *plan)
+            else:
+                state, rows = _advance_batch(state, cells, span, *plan)
             yield jax.tree.map(lambda leaf: np.asarray(leaf)[: stop - start], rows)
-        progress.update()
+            progress.update()
 
     def unravel(leaf: np.ndarray) -> np.ndarray:
         return leaf.reshape(*grid, n_replicates, *leaf.shape[1:])
@@ -142,16 +142,22 @@ def simulate(
 
 
 @eqx.filter_jit
-def _begin_batch(key, replicate, cells, generator, target, record, keep_params, n_generations):
+def _begin_batch(
+    key, replicate, cells, generations, generator, target, record, keep_params, n_generations
+):
     def one(cell, replicate):
-        key_of_replicate = jax.random.fold_in(key, replicate)
-        state = begin(
-            key_of_replicate, generator, cell["regime"], target, cell["n_ini"], n_generations
+        state, (params, values) = begin(
+            jax.random.fold_in(key, replicate),
+            generations,
+            generator,
+            cell["regime"],
+            target,
+            cell["n_ini"],
+            n_generations,
+            cell["lam"],
+            record,
         )
-        params, values = report(state.params, target, record)
-        return state, jax.tree.map(
-            lambda leaf: leaf[None], (params if keep_params else None, values)
-        )
+        return state, (params if keep_params else None, values)
 
     return _vmap_over_devices(one, cells, replicate)
 
@@ -188,11 +194,13 @@ def _bytes_per_replicate(
 
     def one(key, traced):
         cell = eqx.combine(jax.tree.map(lambda leaf: leaf[0], traced), static)
-        regime = cell["regime"]
-        state = begin(key, generator, regime, target, cell["n_ini"], n_generations)
-        verbs = draws(generator, regime, target, state.params, cell["lam"])
+        regime, n_ini, lam = cell["regime"], cell["n_ini"], cell["lam"]
+        nothing = jnp.zeros((0, 1), int)
+        state, (params, values) = begin(
+            key, nothing, generator, regime, target, n_ini, n_generations, lam, record
+        )
+        verbs = draws(generator, regime, target, state.params, lam)
         data, memory = regime.training_set(key, state.memory, *verbs)
-        params, values = report(state.params, target, record)
         return (params if keep_params else None, values), (state.params, memory, data)
 
     row, work = jax.eval_shape(one, key, traced)

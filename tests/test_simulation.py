@@ -273,11 +273,11 @@ BAD = [
     (refused(generator=Categorical(4), target=WORDS), ["number of symbols", "4 and 5"]),
     (
         refused(Gaussian(1, exact=False), FullySynthetic(np.array([5, 6]))),
-        ["n_s", "single int where points are drawn", "once per size"],
+        ["n_s", "single int where points are drawn", "once per value"],
     ),
     (
         refused(Gaussian(64), FullySynthetic(np.array([5, 6])), targets.digits()),
-        ["n_s", "single int where points are drawn", "once per size"],
+        ["n_s", "single int where points are drawn", "once per value"],
     ),
     (refused(Gaussian(1, exact=False), FullySynthetic(5.0)), ["n_s", "single int", "5.0"]),
     (
