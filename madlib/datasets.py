@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+MAX_UNROLLED_DIM = 2  # up to here linear algebra is written out; beyond, LAPACK.
+
 
 class Dataset(Protocol):
     """What regimes rely on."""
@@ -126,7 +128,7 @@ class Counts(NamedTuple):
 def triangular_root(columns: Float[Array, "d m"]) -> Float[Array, "d d"]:
     """Lower triangular L with non-negative diagonal and L L^T = columns columns^T, of any rank."""
     d = columns.shape[0]
-    return _gram_schmidt(columns) if d <= 3 else _cholesky_or_qr(columns)
+    return _gram_schmidt(columns) if d <= MAX_UNROLLED_DIM else _cholesky_or_qr(columns)
 
 
 def _gram_schmidt(columns: Float[Array, "d m"]) -> Float[Array, "d d"]:

@@ -1,9 +1,9 @@
 """Planning with real data: what a loop is worth, and how long to run it to find out.
 
-The effective sample size n_e of a model is the number of real samples of which a single fit would be as far from the
-target (Alemohammad et al. 2023, Section 5). `effective_sample_size` reads it off a measured curve, so it needs no
-closed form and serves any generator and any distance; `madlib.theory.effective_sample_size` is its counterpart for
-Gaussians and W2 squared.
+The effective sample size n_e of a model is the number of real samples of which a single fit would
+be as far from the target (Alemohammad et al. 2023, Section 5). `effective_sample_size` reads it off
+a measured curve, so it needs no closed form and serves any generator and any distance;
+`madlib.theory.effective_sample_size` is its counterpart for Gaussians and W2 squared.
 """
 
 import math
@@ -41,16 +41,17 @@ def effective_sample_size(
 ) -> NDArray[np.float64]:
     """The number n_e of real samples of which a single fit is as far from the target as `distance`.
 
-    Interpolates log n linearly in the log of the distance. Where a fit is as good as its number of samples says,
-    distance ~ 1/n, the curve is a straight line and the interpolation exact; the relative standard error of n_e is
-    then that of the distance.
+    Interpolates log n linearly in the log of the distance. Where distance ~ 1/n the curve is a
+    straight line and the interpolation exact; the relative standard error of n_e is then that of
+    the distance.
 
     Args:
         distance: [...], expected distance of a model to the target, positive.
         n: [m], increasing: sizes of real samples.
         real_distance: [m], strictly decreasing: expected distance of a fit to n real samples.
-        extrapolate: whether a distance beyond the curve continues it as distance ~ 1/n (asymptotic for W2 squared
-            and n much larger than the dimension). Only past its far end, where n is large, is this a good guess.
+        extrapolate: whether a distance beyond the curve continues it as distance ~ 1/n, the
+            asymptote of W2 squared for n much larger than the dimension; a good guess at the end
+            of large n only.
 
     Returns:
         [...], n_e, not rounded. Source: alemohammad2023, Section 5.
@@ -63,13 +64,15 @@ def effective_sample_size(
     _check_curve(n, real_distance)
     if not (np.isfinite(distance).all() and (distance > 0).all()):
         raise ParameterError(
-            f"distance must be finite and positive; got {_range(distance)}. Average over replicates first."
+            f"distance must be finite and positive; got {_range(distance)}. "
+            "Average over replicates first."
         )
     far, near = real_distance[0], real_distance[-1]
     if not extrapolate and ((distance > far) | (distance < near)).any():
+        where = "smaller" if (distance > far).any() else "larger"
         raise ParameterError(
-            f"distance must lie on the curve, between {near:.4g} (n={n[-1]:g}) and {far:.4g} (n={n[0]:g}); got "
-            f"{_range(distance)}. Measure the curve at {'smaller' if (distance > far).any() else 'larger'} n, or pass "
+            f"distance must lie on the curve, between {near:.4g} (n={n[-1]:g}) and {far:.4g} "
+            f"(n={n[0]:g}); got {_range(distance)}. Measure the curve at {where} n, or pass "
             "extrapolate=True."
         )
     on_curve = np.clip(distance, near, far)
@@ -86,7 +89,7 @@ def generations_to_limit(
     tolerance: float = 0.01,
     n_generations: int = 2000,
 ) -> NDArray[np.int64]:
-    """The first generation from which E W2^2 of a Gaussian loop stays within `tolerance` of its limit.
+    """The first generation from which E W2^2 of a Gaussian loop stays near its limit.
 
     Args:
         regime: FreshData or SyntheticAugmentation with real data, sizes [...].
@@ -110,8 +113,9 @@ def generations_to_limit(
     needed = np.where(far.any(-1), last_far + 1, 1)
     if (2 * needed > n_generations).any():
         raise ParameterError(
-            f"the loop must come within {tolerance:g} of its limit in half of n_generations={n_generations}; got "
-            f"{needed.max()}. Increase n_generations, or give the loop real data."
+            f"the loop must come within {tolerance:g} of its limit in half of n_generations="
+            f"{n_generations}; got {needed.max()}. Increase n_generations, or give the loop real "
+            "data."
         )
     return needed
 
@@ -130,11 +134,12 @@ def simulate_to_limit(
 ) -> Limit:
     """Simulates a grid of Gaussian loops, each for as long as theory says it needs to settle.
 
-    Grid points with similar `generations_to_limit` share one call of `simulate`, which keeps its last row.
+    Grid points with similar `generations_to_limit` share one call of `simulate`, of which the last
+    row is kept.
 
     Args:
-        key, generator, regime, target, n_ini, n_replicates, record, lam: as in `simulate`; arrays broadcast to the
-            grid.
+        key, generator, regime, target, n_ini, n_replicates, record, lam: as in `simulate`; arrays
+            broadcast to the grid.
         tolerance: relative distance of E W2^2 from its limit.
 
     Returns:
@@ -175,14 +180,14 @@ def simulate_to_limit(
 def _check_curve(n: NDArray, real_distance: NDArray) -> None:
     if n.ndim != 1 or n.shape != real_distance.shape or n.size < 2:
         raise ParameterError(
-            f"n and real_distance must both be [m] with m >= 2; got shapes {n.shape} and {real_distance.shape}. "
-            "Average the replicates of each n."
+            f"n and real_distance must both be [m] with m >= 2; got shapes {n.shape} and "
+            f"{real_distance.shape}. Average the replicates of each n."
         )
     positive = np.isfinite(real_distance).all() and (real_distance > 0).all() and n[0] > 0
     if not (positive and (np.diff(n) > 0).all() and (np.diff(real_distance) < 0).all()):
         raise ParameterError(
-            "n must increase and real_distance strictly decrease, all positive; got a curve that does not. "
-            "Use more replicates, or sizes further apart."
+            "n must increase and real_distance strictly decrease, all positive; got a curve that "
+            "does not. Use more replicates, or sizes further apart."
         )
 
 

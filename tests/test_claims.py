@@ -204,3 +204,22 @@ def test_the_ledger_of_the_book():
         assert claim.statement.endswith("."), claim.id
         assert (claim.measure is None) == (claim.kind == "not attempted"), claim.id
     assert any(claim.verdict == "contradicted" for claim in book)
+
+
+def test_estimate_of_a_mean_and_of_a_ratio():
+    rng = np.random.default_rng(0)
+    x = rng.normal(3.0, 1.0, size=(2, 4000))
+    mean, se = claims.estimate(x)
+    np.testing.assert_allclose(mean, x.mean(1))
+    np.testing.assert_allclose(se, x.std(1, ddof=1) / np.sqrt(4000))
+    np.testing.assert_allclose(claims.estimate(x.T, axis=0).se, se)
+    # What numerator and denominator share cancels: 2x / x is known exactly.
+    ratio = claims.estimate(2 * x, over=x)
+    np.testing.assert_allclose(ratio.mean, 2)
+    np.testing.assert_allclose(ratio.se, 0, atol=1e-12)
+    # Independent ones: relative variances add.
+    y = rng.normal(5.0, 0.5, size=(2, 4000))
+    relative = np.hypot(1 / 3, 0.5 / 5) / np.sqrt(4000)
+    np.testing.assert_allclose(claims.estimate(x, over=y).se, 0.6 * relative, rtol=0.1)
+    with pytest.raises(ParameterError, match="at least two replicates"):
+        claims.estimate([1.0])

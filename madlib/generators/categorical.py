@@ -40,6 +40,7 @@ class Categorical:
     n_symbols: int
     exact: bool = True
     learns_from = (Samples, Counts)
+    uses_lapack = False
 
     def __post_init__(self):
         check_counts(n_symbols=self.n_symbols)

@@ -1,0 +1,95 @@
+"""Planning: sample sizes read off a curve, and loops run until they settle."""
+
+import jax
+import numpy as np
+import pytest
+
+from madlib import FreshData, FullySynthetic, Gaussian, metrics, planning, targets, theory
+from madlib.parameters import ParameterError
+
+N = np.array([10.0, 100.0, 1000.0, 10_000.0])
+CURVE = 5 / N
+
+
+def test_power_law_is_interpolated_exactly():
+    n = np.array([10.0, 33.0, 700.0, 10_000.0])
+    np.testing.assert_allclose(planning.effective_sample_size(5 / n, N, CURVE), n, rtol=1e-12)
+    assert planning.effective_sample_size(0.05, N, CURVE).shape == ()
+
+
+def test_agrees_with_the_closed_form_on_both_sides_of_the_dimension():
+    dim, n = 20, np.geomspace(3, 1e5, 200)
+    curve = theory.real_data_wasserstein2_squared(n, dim)
+    distance = curve[[10, 60, 150]] * 1.01
+    expected = theory.effective_sample_size(distance, dim)
+    # Chords of 200 points over 4.5 decades: each spans 5 %, and the slope changes by less than 1.
+    np.testing.assert_allclose(
+        planning.effective_sample_size(distance, n, curve), expected, rtol=1e-3
+    )
+
+
+def test_extrapolates_as_one_over_n():
+    far = planning.effective_sample_size(5 / 1e6, N, CURVE, extrapolate=True)
+    np.testing.assert_allclose(far, 1e6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((5 / 5.0, N, CURVE), ["smaller n", "extrapolate=True"]),
+        ((5 / 1e5, N, CURVE), ["larger n", "0.0005"]),
+        ((np.nan, N, CURVE), ["finite and positive"]),
+        ((0.0, N, CURVE), ["finite and positive"]),
+        ((0.1, N, CURVE[::-1]), ["strictly decrease"]),
+        ((0.1, N[:1], CURVE[:1]), ["m >= 2"]),
+        ((0.1, N, CURVE[:2]), ["(4,)", "(2,)"]),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments, words):
+    with pytest.raises(ParameterError) as error:
+        planning.effective_sample_size(*arguments)
+    assert "\n" not in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_generations_to_limit_is_the_first_that_stays_near():
+    regime = FreshData(np.array([10, 100]), 100)
+    needed = planning.generations_to_limit(regime, dim=3, n_ini=50, lam=np.array([[0.8], [1.0]]))
+    assert needed.shape == (2, 2)
+    distance = theory.wasserstein2_squared(
+        regime, dim=3, n_ini=50, n_generations=2000, lam=np.array([[0.8], [1.0]])
+    )
+    off = np.abs(distance / distance[..., -1:] - 1)
+    for cell in np.ndindex(2, 2):
+        assert (off[cell][needed[cell] - 1 :] <= 0.01).all()
+        assert needed[cell] == 1 or off[cell][needed[cell] - 2] > 0.01
+
+
+def test_a_loop_without_limit_is_refused():
+    with pytest.raises(ParameterError, match="Increase n_generations"):
+        planning.generations_to_limit(FullySynthetic(100), dim=1, n_ini=100)
+
+
+def test_a_grid_settles_at_its_fixed_points():
+    n_r, n_s, lam = np.array([20, 200]), np.array([[10], [300]]), np.array([[[0.6]], [[1.0]]])
+    record = (metrics.total_variance, metrics.mean_error_squared)
+    limit = planning.simulate_to_limit(
+        jax.random.key(0),
+        Gaussian(1),
+        FreshData(n_r, n_s),
+        targets.standard_normal(1),
+        n_ini=100,
+        lam=lam,
+        n_replicates=4000,
+        tolerance=1e-4,
+        record=record,
+    )
+    v, s = theory.fresh_data_limit(n_r, n_s, lam=lam)
+    assert limit.generation.shape == (2, 2, 2)
+    for metric, expected in zip(record, (s, v), strict=True):
+        sample = limit.record[metric.__name__]
+        assert sample.shape == (2, 2, 2, 4000)
+        se = sample.std(-1, ddof=1) / np.sqrt(4000)
+        z = (sample.mean(-1) - expected) / se
+        assert np.abs(z).max() <= 5, z
