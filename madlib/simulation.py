@@ -178,7 +178,7 @@ def _advance_batch(
 def _mesh(generator: Generator) -> Mesh:
     """All devices; but one CPU for LAPACK, which uses every core itself.
 
-    On several CPU devices its kernels wait for threads that the devices hold: a deadlock (jaxlib 0.10).
+    On several CPU devices its kernels wait for threads that those hold: deadlock (jaxlib 0.10).
     """
     devices = jax.local_devices()
     alone = generator.uses_lapack and devices[0].platform == "cpu"
