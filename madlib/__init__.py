@@ -23,9 +23,6 @@ import os
 import jax
 
 n_cores = os.cpu_count() or 1
-# XLA's pool holds one thread per core, each of which a device may occupy; LAPACK kernels wait for a
-# free one and would wait for ever (jaxlib 0.10). Twice as many threads always leave some free.
-os.environ.setdefault("NPROC", str(2 * n_cores))
 # Small matrices on many lanes: threads inside each LAPACK call cost ten times what they give.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 if "JAX_NUM_CPU_DEVICES" not in os.environ:

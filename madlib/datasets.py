@@ -154,34 +154,18 @@ def _qr_root(columns: Float[Array, "d m"]) -> Float[Array, "d d"]:
     return (sign[:, None] * upper).T
 
 
-def _pivot_ratio(root: Float[Array, "*batch d d"]) -> Float[Array, "*batch"]:
-    pivots = jnp.diagonal(root, axis1=-2, axis2=-1)
-    ratio = pivots.min(-1) / pivots.max(-1)
-    return jnp.where(jnp.isnan(ratio), 0.0, ratio)
-
-
-@jax.custom_batching.custom_vmap
+@jax.custom_batching.sequential_vmap
 def _cholesky_or_qr(columns: Float[Array, "d m"]) -> Float[Array, "d d"]:
-    return _cholesky_or_qr_batch(columns[None])[0]
-
-
-@_cholesky_or_qr.def_vmap
-def _cholesky_or_qr_vmap(axis_size: int, in_batched: list, columns: Array) -> tuple[Array, bool]:
-    del axis_size, in_batched
-    return _cholesky_or_qr_batch(columns), True
-
-
-def _cholesky_or_qr_batch(columns: Float[Array, "b d m"]) -> Float[Array, "b d d"]:
     """Cholesky of the Gram matrix, 20 times faster than QR, and QR where that would not do.
 
     Squaring costs half the digits: a root whose pivots differ by more than a factor 30 (or a
-    singular one, where Cholesky is NaN) is taken by QR instead. QR runs only if some member of the
-    batch needs it.
+    singular one, where Cholesky is NaN) is taken by QR instead.
+
+    Sequential under vmap, and so is every use of LAPACK in the loop: its batched kernels wait for
+    threads of the pool that they run in, and with enough of them at once wait for ever (jaxlib
+    0.10). The cores are kept busy by the devices.
     """
-    root = jax.lax.linalg.cholesky(columns @ columns.mT, symmetrize_input=False)
-    poor = _pivot_ratio(root) < 1 / 30
-    return jax.lax.cond(
-        poor.any(),
-        lambda: jnp.where(poor[:, None, None], jax.vmap(_qr_root)(columns), root),
-        lambda: root,
-    )
+    root = jax.lax.linalg.cholesky(columns @ columns.T, symmetrize_input=False)
+    pivots = jnp.diagonal(root)
+    sound = pivots.min() > pivots.max() / 30
+    return jax.lax.cond(sound, lambda: root, lambda: _qr_root(columns))

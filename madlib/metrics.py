@@ -271,9 +271,15 @@ def _procrustes_squared(a: Float[Array, "d d"], b: Float[Array, "d d"]) -> Float
         return jnp.sum(gap**2)
     if a.shape[0] == 2:
         return _procrustes_squared_2d(a, b, gap)
-    left, _, right = jnp.linalg.svd(b.T @ a)
     # U = 1 is admissible too; the better of the two makes the distance of a law from itself 0.
-    return jnp.minimum(jnp.sum((a - b @ (left @ right)) ** 2), jnp.sum(gap**2))
+    return jnp.minimum(jnp.sum((a - b @ _polar_factor(b.T @ a)) ** 2), jnp.sum(gap**2))
+
+
+@jax.custom_batching.sequential_vmap
+def _polar_factor(matrix: Float[Array, "d d"]) -> Float[Array, "d d"]:
+    """Nearest orthogonal matrix; one at a time under vmap, as `madlib.datasets` explains."""
+    left, _, right = jnp.linalg.svd(matrix)
+    return left @ right
 
 
 def _procrustes_squared_2d(a: Array, b: Array, gap: Array) -> Float[Array, ""]:

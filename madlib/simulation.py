@@ -96,7 +96,7 @@ def simulate(
     if batch_size is None:
         n_rows_kept = 1 + len(spans) if reduce is None else 1
         batch_size = min(MEMORY_BUDGET // (row_bytes * n_rows_kept), CACHE_BUDGET // work_bytes)
-    n_devices = _mesh(generator).size
+    n_devices = jax.local_device_count()
     n_batches = math.ceil(n_items / max(batch_size, 1))
     # Whole vectors of 16 lanes: XLA computes the rest of a batch otherwise, with other last bits.
     lanes = n_devices * (16 if n_items >= 16 * n_devices else 1)
@@ -159,7 +159,7 @@ def _begin_batch(
         )
         return state, (params if keep_params else None, values)
 
-    return _vmap_over_devices(_mesh(generator), one, cells, replicate)
+    return _vmap_over_devices(one, cells, replicate)
 
 
 @eqx.filter_jit
@@ -172,24 +172,14 @@ def _advance_batch(
         )
         return state, (params if keep_params else None, values)
 
-    return _vmap_over_devices(_mesh(generator), one, cells, state)
+    return _vmap_over_devices(one, cells, state)
 
 
-def _mesh(generator: Generator) -> Mesh:
-    """All devices; but one CPU for LAPACK, which uses every core itself.
-
-    On several CPU devices its kernels wait for threads that those hold: deadlock (jaxlib 0.10).
-    """
-    devices = jax.local_devices()
-    alone = generator.uses_lapack and devices[0].platform == "cpu"
-    return Mesh(devices[:1] if alone else devices, ("replicates",))
-
-
-def _vmap_over_devices(mesh: Mesh, function: Callable, cells: Any, batched: Any) -> Any:
+def _vmap_over_devices(function: Callable, cells: Any, batched: Any) -> Any:
     """function(cell, batched) over their leading axis, each device taking its share of it."""
     traced, static = eqx.partition(cells, eqx.is_array)
     mapped = jax.vmap(lambda traced, batched: function(eqx.combine(traced, static), batched))
-    spec = PartitionSpec("replicates")
+    mesh, spec = Mesh(jax.local_devices(), ("replicates",)), PartitionSpec("replicates")
     return jax.shard_map(mapped, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)(
         traced, batched
     )

@@ -26,14 +26,12 @@ class Generator(Protocol):
             large as you like.
         minimum_weight: size of the smallest training set that can be fitted.
         learns_from: the kinds of dataset that `summarize` takes.
-        uses_lapack: whether a fit or a metric of it factorizes matrices.
     """
 
     dim: int
     exact: bool
     minimum_weight: int
     learns_from: tuple[type, ...]
-    uses_lapack: bool
 
     def summarize(self, dataset: Dataset) -> Dataset:
         """What `fit` needs of a dataset: sufficient statistics, or the dataset itself."""

@@ -40,7 +40,6 @@ class Categorical:
     n_symbols: int
     exact: bool = True
     learns_from = (Samples, Counts)
-    uses_lapack = False
 
     def __post_init__(self):
         check_counts(n_symbols=self.n_symbols)

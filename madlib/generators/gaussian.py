@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from madlib.checks import check_counts
-from madlib.datasets import MAX_UNROLLED_DIM, Dataset, Moments, Samples
+from madlib.datasets import Dataset, Moments, Samples
 from madlib.parameters import require
 
 
@@ -70,10 +70,6 @@ class Gaussian:
     @property
     def minimum_weight(self) -> int:
         return self.ddof + 1
-
-    @property
-    def uses_lapack(self) -> bool:
-        return self.dim > MAX_UNROLLED_DIM
 
     def summarize(self, dataset: Dataset) -> Moments:
         return Moments.of(dataset) if isinstance(dataset, Samples) else dataset
