@@ -102,7 +102,7 @@ class FreshData(eqx.Module):
         n_s: synthetic samples per generation, n_s / memory of them from each of the last `memory`
             models (fewer models, and so fewer samples, in the first generations). 0 is the
             real-only baseline.
-        memory: K, how many models back; a set drawn from a model serves for K generations.
+        memory: K, how many models back; new samples of each of them at every generation.
     """
 
     n_r: Any
@@ -111,14 +111,21 @@ class FreshData(eqx.Module):
     needs_points: ClassVar[bool] = False
 
     def init(self, real, n_generations):
-        if self.memory == 1:
-            return ()
-        return tuple(real.empty(self.n_s // self.memory) for _ in range(self.memory - 1))
+        # Old models are not kept: what they will be asked for is drawn at once, and waits. The j-th
+        # set is for the j-th generation from now, from K - 1 - j models that are already gone.
+        n = self.n_s // self.memory
+        return tuple(real.empty(n * waiting) for waiting in range(self.memory - 1, 0, -1))
 
     def training_set(self, key, memory, draw_real, draw_synthetic):
         k_real, k_synthetic = jax.random.split(key)
-        recent = (draw_synthetic(k_synthetic, self.n_s // self.memory), *memory)
-        return sum(recent, start=draw_real(k_real, self.n_r)), recent[: self.memory - 1]
+        keys = jax.random.split(k_synthetic, self.memory)
+        draws = jax.vmap(lambda key: draw_synthetic(key, self.n_s // self.memory))(keys)
+        now, *later = (jax.tree.map(lambda leaf, i=i: leaf[i], draws) for i in range(self.memory))
+        data = draw_real(k_real, self.n_r) + now
+        if not later:
+            return data, memory
+        waiting = [old + new for old, new in zip(memory[1:], later, strict=False)]
+        return data + memory[0], (*waiting, later[-1])
 
     def smallest_size(self, n_ini):
         if self.memory < 1 or np.any(np.mod(self.n_s, self.memory)):

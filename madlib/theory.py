@@ -124,9 +124,11 @@ def fresh_data_moments(
 ) -> GaussianMoments:
     """Exact (v_t, s_t) when n_r new real samples and n_s synthetic ones train every model.
 
-    With memory = K the synthetic part is n_s // K samples of each of the last K models, drawn once
-    and kept for K generations; while fewer than K models exist, only theirs. n_r = 0 is the fully
-    synthetic loop, n_s = 0 the real-only baseline. Derived; the fixed point is `fresh_data_limit`.
+    With memory = K the synthetic part is n_s // K new samples of each of the last K models; while
+    fewer than K models exist, only of theirs. For lam = 1 and large sizes n_e/n_r tends to
+    1 + k K/(k + K), k = n_s/n_r (grows with K: alemohammad2023, Fig. 30). n_r = 0 is the fully
+    synthetic loop, n_s = 0 the real-only baseline. Derived; the fixed point for K = 1 is
+    `fresh_data_limit`.
     """
     v, s, _ = _fresh_data(
         n_r, n_s, n_ini=n_ini, n_generations=n_generations, lam=lam, ddof=ddof, memory=memory
@@ -677,34 +679,32 @@ def _fresh_data(n_r, n_s, *, n_ini, n_generations, lam, ddof, memory=1):
 
 
 def _memory(rows, n_r, n_batch, n_generations, lam, ddof, memory):
-    """Fresh data with n_batch samples of each of the last `memory` models.
+    """Fresh data with n_batch new samples of each of the last `memory` models.
 
-    A batch is its parent plus noise. Leading axis of 2: means (gain 1) and covariances (gain lam).
-    `parents` [2, ..., K, K] holds the covariances of the retained batches, without the noise on its
-    diagonal, which is in `noise` [2, ..., K] per sample: nothing is divided by n_batch, which may
-    be 0.
+    Leading axis of 2: means (gain 1) and covariances (gain lam). `related` [2, ..., K, K] holds the
+    covariances of the last K models with each other, latest first; `noise` [2, ..., K] that of one
+    sample about its model.
     """
     v, s, f = rows[0]
     gain = np.stack([np.ones_like(lam), lam])
-    state = np.stack([v, f])
-    parents = np.zeros(state.shape + (memory, memory))
-    noise = np.zeros(state.shape + (memory,))
-    n = np.ones_like(v)
+    related = np.zeros((*gain.shape, memory, memory))
+    noise = np.zeros((*gain.shape, memory))
+    related[..., 0, 0] = np.stack([v, f])
+    noise[..., 0] = np.stack([lam * s, (lam * s) ** 2])
     for n_parents in np.minimum(np.arange(1, n_generations), memory):
-        # E[model x batch] before the model's own batch is drawn; zero while there is no batch.
-        to_batches = n_batch[..., None] * parents.sum(-2) + noise
-        cross = (gain / n)[..., None] * to_batches
-        parents = np.roll(parents, 1, axis=(-2, -1))
-        parents[..., 0, 1:] = parents[..., 1:, 0] = cross[..., :-1]
-        parents[..., 0, 0] = gain**2 * state
-        noise = np.roll(noise, 1, axis=-1)
-        noise[..., 0] = np.stack([lam * s, (lam * s) ** 2])
         n = n_r + n_parents * n_batch
-        state = (n_batch**2 * parents.sum((-2, -1)) + n_batch * noise.sum(-1) + n_r) / n**2
+        share = gain * n_batch / n
+        to_parents = share[..., None] * related.sum(-2)
+        state = share**2 * related.sum((-2, -1)) + (n_r + n_batch * noise.sum(-1)) / n**2
         # Second moments of all samples less that of their mean.
-        second = n_r + n_batch * (noise[0].sum(-1) + np.trace(parents[0], axis1=-2, axis2=-1))
+        second = n_r + n_batch * (noise[0].sum(-1) + np.trace(related[0], axis1=-2, axis2=-1))
         s = (second - n * state[0]) / (n - ddof)
         rows.append((state[0], s, state[1]))
+        related = np.roll(related, 1, axis=(-2, -1))
+        related[..., 0, 1:] = related[..., 1:, 0] = to_parents[..., :-1]
+        related[..., 0, 0] = state
+        noise = np.roll(noise, 1, axis=-1)
+        noise[..., 0] = np.stack([lam * s, (lam * s) ** 2])
     return _stack(rows)
 
 

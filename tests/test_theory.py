@@ -43,19 +43,22 @@ def normal_samples(rng, mean, cov, n):
 
 
 def training_sets(rng, regime, n_ini, real, synthetic):
-    """The training sets of t = 1, 2, ...: real(n), synthetic(n) draw [n_replicates, n, ...]."""
+    """The training sets of t = 1, 2, ...: real(n) and synthetic(n, t) draw [n_replicates, n, ...].
+
+    synthetic(n) draws from the last model, synthetic(n, -k) from the k-th last.
+    """
     fixed = pool = real(n_ini)
-    recent = []
     yield fixed
-    while True:
+    for t in itertools.count(2):
         match regime:
             case FullySynthetic(n_s):
                 yield synthetic(n_s)
             case SyntheticAugmentation(n_s):
                 yield np.concatenate([fixed, synthetic(n_s)], axis=1)
             case FreshData(n_r, n_s, memory):
-                recent = [synthetic(n_s // memory), *recent[: memory - 1]]
-                yield np.concatenate([real(n_r), *recent], axis=1)
+                models = range(1, min(memory, t - 1) + 1)
+                batches = [synthetic(n_s // memory, -k) for k in models]
+                yield np.concatenate([real(n_r), *batches], axis=1)
             case Accumulate(n_s):
                 pool = np.concatenate([pool, synthetic(n_s)], axis=1)
                 yield pool
@@ -76,7 +79,7 @@ def gaussian_loop(rng, regime, *, n_ini, n_generations, n_replicates, root, lam=
         regime,
         n_ini,
         real=lambda n: normal_samples(rng, origin, target, n),
-        synthetic=lambda n: normal_samples(rng, means[-1], lam * covs[-1], n),
+        synthetic=lambda n, t=-1: normal_samples(rng, means[t], lam * covs[t], n),
     )
     for points in itertools.islice(sets, n_generations):
         centered = points - points.mean(1, keepdims=True)
@@ -446,7 +449,7 @@ def test_gini_simpson_of_real_draws(regime):
         regime,
         n_ini,
         real=lambda n: draw(np.tile(PROBS, (n_replicates, 1)), n),
-        synthetic=lambda n: draw(history[-1], n),
+        synthetic=lambda n, t=-1: draw(history[t], n),
     )
     for one_hot in itertools.islice(sets, n_generations):
         history.append(one_hot.mean(1))
