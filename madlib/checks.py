@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from madlib.generators import pointwise
 from madlib.parameters import ParameterError, require
 
 
@@ -39,20 +40,22 @@ def check_simulation(
         f"{generator.dim} and {target.dim}",
         f"Use a generator of dimension {target.dim}.",
     )
-    drawn = jax.eval_shape(lambda key: target.draw(key, 1), key)
+    family = target.family if generator.exact else pointwise(target.family)
+    drawn = jax.eval_shape(lambda key: family.draw(key, target.params, 1), key)
     require(
         isinstance(drawn, generator.learns_from),
         f"{type(generator).__name__} cannot learn from what the target draws",
         f"a target of the {type(target.family).__name__} kind",
         "Choose a generator for it.",
     )
-    ours, theirs = (getattr(kind, "n_symbols", None) for kind in (generator, target.family))
-    require(
-        None in (ours, theirs) or ours == theirs,
-        "generator and target must have the same number of symbols",
-        f"{ours} and {theirs}",
-        f"Use a generator of {theirs} symbols.",
-    )
+    for name in ("n_symbols", "n_classes"):
+        ours, theirs = (getattr(kind, name, 0) for kind in (generator, target.family))
+        require(
+            ours == theirs,
+            f"generator and target must have the same {name} (0: none)",
+            f"{ours} and {theirs}",
+            f"Use a generator with {name}={theirs}, or another target.",
+        )
     require(
         is_finite(lam) and np.all((np.asarray(lam) >= 0) & (np.asarray(lam) <= 1)),
         "lam must lie in [0, 1]",
@@ -73,15 +76,15 @@ def check_simulation(
     )
 
 
-def check_counts(**counts: Any) -> None:
-    """Each is a whole number of at least 1."""
-    for name, value in counts.items():
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        require(
-            whole and value >= 1,
-            f"{name} must be a whole number >= 1",
-            repr(value),
-            "Give an int of at least 1.",
+def check_failure(failure: Any) -> None:
+    """No network diverged: failure [n, 2] holds the generation and step of those that did."""
+    failed = np.flatnonzero(failure[:, 0])
+    if failed.size:
+        generation, step = failure[failed[0]]
+        raise ParameterError(
+            f"the loss must stay finite; got NaN or infinity in generation {generation}, step "
+            f"{step} of the training ({failed.size} of {len(failure)} replicates). Lower the "
+            "learning rate, or look for outliers in the data."
         )
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol, Self
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 MAX_UNROLLED_DIM = 2  # up to here linear algebra is written out; beyond, LAPACK.
 
@@ -32,20 +32,22 @@ class Dataset(Protocol):
 
 
 class Samples(NamedTuple):
-    r"""Points with weights.
+    r"""Points with weights, and with labels where there are classes.
 
     Attributes:
         points: [n, d], the examples $x_i$.
         weight: [n], how often each counts; rows of weight 0 are unused room.
+        label: [n], the class of each, counted from 0; None where there are no classes.
     """
 
     points: Float[Array, "n d"]
     weight: Float[Array, " n"]
+    label: Int[Array, " n"] | None = None
 
     @classmethod
-    def of(cls, points: Array) -> "Samples":
-        """Unweighted samples from points [n, d]."""
-        return cls(points, jnp.ones(points.shape[0]))
+    def of(cls, points: Array, label: Array | None = None) -> "Samples":
+        """Unweighted samples from points [n, d], with or without labels [n]."""
+        return cls(points, jnp.ones(points.shape[0]), label)
 
     def __add__(self, other: "Samples") -> "Samples":
         return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), self, other)
@@ -83,7 +85,7 @@ class Moments(NamedTuple):
     @classmethod
     def of(cls, samples: Samples) -> "Moments":
         """Moments of weighted points; O(n d^2)."""
-        points, weight = samples
+        points, weight, _ = samples
         total = weight.sum()
         mean = weight @ points / jnp.maximum(total, 1.0)
         centered = jnp.sqrt(weight)[:, None] * (points - mean[None, :])

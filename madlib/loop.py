@@ -14,14 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jaxtyping import Array, Key
+from jaxtyping import Array, Int, Key
 
-from madlib.datasets import Samples
-from madlib.generators import Generator
+from madlib.generators import Generator, pointwise
 from madlib.regimes import Regime
 from madlib.targets import Target
 
-Metric = Callable[[Any, Any], Array]
+Metric = Callable[[Any, Any], Any]
 
 
 class Trajectory(NamedTuple):
@@ -40,7 +39,9 @@ class Trajectory(NamedTuple):
     def to_frame(self) -> pd.DataFrame:
         """Tidy: a row per grid point, replicate and generation, a column per scalar metric."""
         values = {name: np.asarray(value) for name, value in self.record.items()}
-        shape = next(iter(values.values())).shape if values else (len(self.generation),)
+        shapes = [value.shape for value in values.values()]
+        shape = min(shapes, key=len, default=(len(self.generation),))
+        values = {name: value for name, value in values.items() if value.shape == shape}
         axes = [f"grid_{i}" for i in range(len(shape) - 2)] + ["replicate"] * (len(shape) > 1)
         index = np.indices(shape).reshape(len(shape), -1)
         columns = dict(zip(axes, index[:-1], strict=True))
@@ -49,11 +50,12 @@ class Trajectory(NamedTuple):
 
 
 class State(NamedTuple):
-    """A replicate between two generations: key, last model, and what the regime remembers."""
+    """A replicate between two generations: key, last model, the regime's memory, first failure."""
 
     key: Key[Array, ""]
     params: Any
     memory: Any
+    failure: Int[Array, "2"]
 
 
 def run_loop(
@@ -78,15 +80,19 @@ def run_loop(
         n_ini: real samples for generation 1, $n_{ini}$.
         n_generations: generations, counting generation 1.
         lam: sampling bias, $\lambda$ in [0, 1].
-        record: metrics `metric(params, target.reference)`, evaluated at each row.
+        record: metrics `metric(params, target.reference)`, evaluated at each row; one with an
+            attribute `n_samples` is called with that many samples of the model instead of params,
+            and returns a dict of values.
         every: thinning: rows are generations 1, 1 + every, 1 + 2 every, ...
 
     Returns:
         Trajectory with leading axis [n_rows].
     """
     generations = jnp.arange(2, n_generations + 1).reshape(-1, every)
-    _, rows = begin(key, generations, generator, regime, target, n_ini, n_generations, lam, record)
-    return Trajectory(jnp.arange(1, n_generations + 1, every), *rows)
+    _, (params, values, _) = begin(
+        key, generations, generator, regime, target, n_ini, n_generations, lam, record
+    )
+    return Trajectory(jnp.arange(1, n_generations + 1, every), params, values)
 
 
 def begin(
@@ -97,8 +103,9 @@ def begin(
     draw_real, _ = draws(generator, regime, target, None, None)
     real = draw_real(k_real, n_ini)
     params = generator.fit(k_fit, generator.summarize(real))
-    state = State(k_loop, params, regime.init(real, n_generations))
-    first = report(params, target, record)
+    memory = regime.init(real, n_generations)
+    state = State(k_loop, params, memory, failure(jnp.zeros(2, int), 1, params))
+    first = report(jax.random.fold_in(key, 3), state, generator, target, lam, record)
     state, rows = advance(state, generations, generator, regime, target, lam, record)
     return state, jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rows)
 
@@ -111,11 +118,12 @@ def advance(state, generations, generator, regime, target, lam, record) -> tuple
         verbs = draws(generator, regime, target, state.params, lam)
         data, memory = regime.training_set(k_data, state.memory, *verbs)
         params = generator.fit(k_fit, generator.summarize(data))
-        return State(state.key, params, memory), None
+        return State(state.key, params, memory, failure(state.failure, t, params)), None
 
     def next_row(state: State, ts) -> tuple[State, tuple]:
         state, _ = jax.lax.scan(next_generation, state, ts)
-        return state, report(state.params, target, record)
+        k_report = jax.random.fold_in(jax.random.fold_in(state.key, ts[-1]), 2)
+        return state, report(k_report, state, generator, target, lam, record)
 
     return jax.lax.scan(next_row, state, generations)
 
@@ -127,12 +135,29 @@ def draws(generator, regime, target, params, lam) -> tuple[Callable, Callable]:
             lambda key, n: generator.summarize(target.draw(key, n)),
             lambda key, n: generator.draw(key, params, n, lam),
         )
+    source, model = pointwise(target.family), pointwise(generator)
     return (
-        lambda key, n: Samples.of(target.sample(key, n)),
-        lambda key, n: Samples.of(generator.sample(key, params, n, lam)),
+        lambda key, n: source.draw(key, target.params, n),
+        lambda key, n: model.draw(key, params, n, lam),
     )
 
 
-def report(params, target, record) -> tuple[Any, dict[str, Array]]:
-    """The row of a trajectory: the model, and its metrics against the target."""
-    return params, {metric.__name__: metric(params, target.reference) for metric in record}
+def failure(earlier: Int[Array, "2"], t: Any, params: Any) -> Int[Array, "2"]:
+    """The first (generation, step) at which training diverged; zeros while it has not."""
+    now = jnp.stack([jnp.asarray(t), getattr(params, "diverged", jnp.zeros((), int))])
+    return jnp.where((earlier[0] == 0) & (now[1] > 0), now, earlier)
+
+
+def report(key, state, generator, target, lam, record) -> tuple[Any, dict[str, Array], Array]:
+    """The row of a trajectory: the model, its metrics against the target, and its failure."""
+    values: dict[str, Array] = {}
+    drawn = {}
+    for metric in record:
+        n = getattr(metric, "n_samples", None)
+        if n is None:
+            values[metric.__name__] = metric(state.params, target.reference)
+            continue
+        if n not in drawn:
+            drawn[n] = pointwise(generator).draw(key, state.params, n, lam)
+        values |= metric(drawn[n], target.reference)
+    return state.params, values, state.failure

@@ -1,6 +1,6 @@
 r"""How far a model is from the truth, how good and how varied its samples are.
 
-Two groups:
+Three groups:
 
 * **Model metrics**, `metric(params, reference) -> scalar`, look at fitted parameters and need no
   samples. They are what `simulate(..., record=(...))` evaluates at every generation. `reference`
@@ -10,6 +10,10 @@ Two groups:
   used, held-out real data unless said otherwise, and show beside it the same metric between two
   real sets: finite samples never reach the ideal value.
 
+* **Metrics of samples in the loop**, `SampleScores` and `Examples`: objects with `n_samples`, for
+  generators whose parameters say nothing by themselves. `simulate(..., record=(...))` draws that
+  many samples of the model, with its bias, and hands them over.
+
 One replicate everywhere; `jax.vmap` gives many.
 """
 
@@ -17,6 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,6 +31,7 @@ from jaxtyping import Array, Float, Int, Key
 from madlib.parameters import ParameterError
 
 if TYPE_CHECKING:
+    from madlib.datasets import Samples
     from madlib.generators.categorical import CategoricalParams
     from madlib.generators.gaussian import NormalParams
 
@@ -126,6 +132,47 @@ def total_variation(
     probs, probs_ref = _probs(params), _probs(reference)
     _require_same_shape(probs, probs_ref)
     return jnp.sum(jnp.abs(probs - probs_ref)) / 2
+
+
+class SampleScores(eqx.Module):
+    """Precision, recall, density, coverage and Frechet distance of a model's samples.
+
+    Attributes:
+        real: [m, d], the real set that samples are compared with: held out, as a rule.
+        n_samples: how many samples of the model are drawn for it.
+        features: maps points [n, d] to the space [n, f] in which distances are taken; the points
+            themselves by default.
+        prefix: of the names of the scores, to tell two spaces apart.
+        k: neighbors, see `manifold_scores`.
+    """
+
+    real: Float[Array, "m d"]
+    n_samples: int = eqx.field(static=True)
+    features: Callable[[Array], Array] | None = None
+    prefix: str = eqx.field(default="", static=True)
+    k: int = eqx.field(default=5, static=True)
+
+    def __call__(self, samples: "Samples", reference: Any = None) -> dict[str, Array]:
+        del reference
+        features = self.features or (lambda points: points)
+        real, synthetic = features(self.real), features(samples.points)
+        scores = manifold_scores(real, synthetic, k=self.k)._asdict()
+        scores["frechet_distance"] = frechet_distance(real, synthetic)
+        return {f"{self.prefix}{name}": value for name, value in scores.items()}
+
+
+class Examples(eqx.Module):
+    """The first samples of a model themselves, to look at: record["examples"], [..., n_samples, d].
+
+    Attributes:
+        n_samples: how many.
+    """
+
+    n_samples: int = eqx.field(static=True)
+
+    def __call__(self, samples: "Samples", reference: Any = None) -> dict[str, Array]:
+        del reference
+        return {"examples": samples.points}
 
 
 class ManifoldScores(NamedTuple):
@@ -373,7 +420,13 @@ def _fit_normal(points: Float[Array, "n d"]) -> tuple[Float[Array, " d"], Float[
     mean = jnp.mean(points, axis=0)
     # QR of the points: a Cholesky factor of their covariance would lose half of the digits.
     rows = jnp.pad(points - mean[None, :], ((0, max(0, d - n)), (0, 0)))
-    return mean, jnp.linalg.qr(rows, mode="r").T / np.sqrt(n - 1)
+    return mean, _qr_upper(rows).T / np.sqrt(n - 1)
+
+
+@jax.custom_batching.sequential_vmap
+def _qr_upper(rows: Float[Array, "n d"]) -> Float[Array, "d d"]:
+    """The upper triangle of QR; one at a time under vmap, as `madlib.datasets` explains."""
+    return jnp.linalg.qr(rows, mode="r")
 
 
 @partial(jax.jit, static_argnames="n_projections")

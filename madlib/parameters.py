@@ -53,6 +53,18 @@ def require(condition: Any, required: str, received: Any, remedy: str = "") -> N
         raise ParameterError(f"{required}; got {received}. {remedy}".strip())
 
 
+def check_counts(**counts: Any) -> None:
+    """Each is a whole number of at least 1."""
+    for name, value in counts.items():
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        require(
+            whole and value >= 1,
+            f"{name} must be a whole number >= 1",
+            repr(value),
+            "Give an int of at least 1.",
+        )
+
+
 def results_dir() -> Path:
     """Return the folder of figures and verdicts: ``$MADLIB_RESULTS``, or ``_build/madlib`` here."""
     root = os.environ.get("MADLIB_RESULTS", "").strip()

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from madlib.datasets import Dataset, Samples
+from madlib.datasets import Dataset
 from madlib.parameters import ParameterError, closest
 
 Draw = Callable[[Key[Array, ""], Any], Dataset]
@@ -179,7 +179,7 @@ class AccumulateSubsample(eqx.Module):
         memory = memory.extend(draw_synthetic(k_synthetic, self.n_s))
         uniform = jax.random.uniform(k_subsample, memory.weight.shape)
         _, chosen = jax.lax.top_k(jnp.where(memory.weight > 0, uniform, -1.0), self.n)
-        return Samples(*(leaf[chosen] for leaf in memory)), memory
+        return jax.tree.map(lambda leaf: leaf[chosen], memory), memory
 
     def smallest_size(self, n_ini):
         if self.n > n_ini + self.n_s:

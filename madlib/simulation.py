@@ -12,10 +12,15 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Key
 from tqdm import tqdm
 
-from madlib.checks import check_counts, check_grid, check_simulation, check_sizes
+from madlib.checks import (
+    check_failure,
+    check_grid,
+    check_simulation,
+    check_sizes,
+)
 from madlib.generators import Generator
 from madlib.loop import Metric, Trajectory, advance, begin, draws
-from madlib.parameters import require
+from madlib.parameters import check_counts, require
 from madlib.regimes import Regime
 from madlib.targets import Target
 
@@ -62,7 +67,8 @@ def simulate(
         is gone.
 
     Raises:
-        ParameterError: for anything that cannot be simulated, before any computation.
+        ParameterError: for anything that cannot be simulated, before any computation; and for a
+            network whose training diverged, after the batch in which it did.
     """
     record = (record,) if callable(record) else tuple(record)
     check_simulation(key, generator, regime, target, n_ini, lam, record, reduce)
@@ -99,7 +105,7 @@ def simulate(
     n_devices = jax.local_device_count()
     n_batches = math.ceil(n_items / max(batch_size, 1))
     # Whole vectors of 16 lanes: XLA computes the rest of a batch otherwise, with other last bits.
-    lanes = n_devices * (16 if n_items >= 16 * n_devices else 1)
+    lanes = n_devices * (16 if generator.exact and n_items >= 16 * n_devices else 1)
     batch_size = lanes * math.ceil(n_items / n_batches / lanes)
     span = max(1, len(spans) if reduce is None else MEMORY_BUDGET // (row_bytes * n_items))
     spans = [jnp.asarray(spans[i : i + span]) for i in range(0, max(len(spans), 1), span)]
@@ -118,9 +124,10 @@ def simulate(
         replicate, cells = items(start, stop, batch_size)
         for i, span in enumerate(spans):
             if i == 0:
-                state, rows = _begin_batch(key, replicate, cells, span, *plan)
+                state, rows, failure = _begin_batch(key, replicate, cells, span, *plan)
             else:
-                state, rows = _advance_batch(state, cells, span, *plan)
+                state, rows, failure = _advance_batch(state, cells, span, *plan)
+            check_failure(np.asarray(failure)[: stop - start])
             yield jax.tree.map(lambda leaf: np.asarray(leaf)[: stop - start], rows)
             progress.update()
 
@@ -146,7 +153,7 @@ def _begin_batch(
     key, replicate, cells, generations, generator, target, record, keep_params, n_generations
 ):
     def one(cell, replicate):
-        state, (params, values) = begin(
+        state, (params, values, failure) = begin(
             jax.random.fold_in(key, replicate),
             generations,
             generator,
@@ -157,7 +164,7 @@ def _begin_batch(
             cell["lam"],
             record,
         )
-        return state, (params if keep_params else None, values)
+        return state, (params if keep_params else None, values), failure[-1]
 
     return _vmap_over_devices(one, cells, replicate)
 
@@ -167,10 +174,10 @@ def _advance_batch(
     state, cells, generations, generator, target, record, keep_params, n_generations
 ):
     def one(cell, state):
-        state, (params, values) = advance(
+        state, (params, values, failure) = advance(
             state, generations, generator, cell["regime"], target, cell["lam"], record
         )
-        return state, (params if keep_params else None, values)
+        return state, (params if keep_params else None, values), failure[-1]
 
     return _vmap_over_devices(one, cells, state)
 
@@ -195,7 +202,7 @@ def _bytes_per_replicate(
         cell = eqx.combine(jax.tree.map(lambda leaf: leaf[0], traced), static)
         regime, n_ini, lam = cell["regime"], cell["n_ini"], cell["lam"]
         nothing = jnp.zeros((0, 1), int)
-        state, (params, values) = begin(
+        state, (params, values, _) = begin(
             key, nothing, generator, regime, target, n_ini, n_generations, lam, record
         )
         verbs = draws(generator, regime, target, state.params, lam)

@@ -7,9 +7,10 @@ the target's own parameters or, for data, the best a model of that family could 
 
 import collections
 import dataclasses
+import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -17,10 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from madlib.checks import check_counts
 from madlib.datasets import Dataset, Moments, Samples
 from madlib.generators import Categorical, CategoricalParams, Gaussian, Generator, NormalParams
-from madlib.parameters import ParameterError, require
+from madlib.parameters import ParameterError, check_counts, require
 
 
 class Target(eqx.Module):
@@ -59,21 +59,65 @@ class Target(eqx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Empirical:
-    """The distribution that picks one of N given points at random, with replacement.
+    """The distribution that picks one of N given examples at random.
+
+    Its parameters are the examples, as `Samples`; their weights are not looked at.
 
     Attributes:
         dim: d.
+        replace: True draws each example independently; False deals them like cards, a shuffled
+            deck after the other, so that n <= N draws are n different examples.
+        n_classes: number of classes; 0 where examples have no labels.
+        n_symbols: number of symbols where examples are sequences of them; 0 where they are not.
     """
 
     dim: int
+    replace: bool = True
+    n_classes: int = 0
+    n_symbols: int = 0
     exact = False
 
-    def draw(self, key: Key[Array, ""], params: Float[Array, "N d"], n: int, lam=1.0) -> Samples:
+    def draw(self, key: Key[Array, ""], params: Samples, n: int, lam=1.0) -> Samples:
+        del lam
+        (n_examples,) = params.weight.shape
+        if self.replace:
+            rows = jax.random.randint(key, (n,), 0, n_examples)
+        else:
+            decks = jax.random.split(key, max(1, -(-n // n_examples)))
+            rows = jax.vmap(lambda key: jax.random.permutation(key, n_examples))(decks)
+            rows = rows.reshape(-1)[:n]
+        drawn = jax.tree.map(lambda leaf: leaf[rows], params)
+        return drawn._replace(weight=jnp.ones(n))
+
+    def sample(self, key: Key[Array, ""], params: Samples, n: int, lam=1.0) -> Array:
+        return self.draw(key, params, n, lam).points
+
+
+@dataclasses.dataclass(frozen=True)
+class Rosenbrock:
+    """The banana: x_1 ~ N(0, 1), x_2 | x_1 ~ N(x_1^2, 1/2); it has no parameters.
+
+    Attributes:
+        entropy: in nats, exact: the sum of those of two normal laws.
+    """
+
+    dim: ClassVar[int] = 2
+    exact: ClassVar[bool] = False
+    entropy: ClassVar[float] = math.log(2 * math.pi * math.e) - math.log(2) / 2
+
+    def draw(self, key: Key[Array, ""], params: Any, n: int, lam=1.0) -> Samples:
         return Samples.of(self.sample(key, params, n, lam))
 
-    def sample(self, key: Key[Array, ""], params: Float[Array, "N d"], n: int, lam=1.0) -> Array:
-        del lam
-        return params[jax.random.randint(key, (n,), 0, params.shape[0])]
+    def sample(self, key: Key[Array, ""], params: Any, n: int, lam=1.0) -> Array:
+        del params, lam
+        normals = jax.random.normal(key, (n, 2))
+        first = normals[:, 0]
+        return jnp.stack([first, first**2 + normals[:, 1] / math.sqrt(2)], axis=1)
+
+    def log_prob(self, points: Float[Array, "n 2"]) -> Float[Array, " n"]:
+        """Log-density in nats, [n]."""
+        first, second = points.T
+        return -(first**2) / 2 - (second - first**2) ** 2 - math.log(math.pi * math.sqrt(2))
 
 
 def normal(mean: Any, cov: Any) -> Target:
@@ -148,10 +192,18 @@ def zipf(n_symbols: int, exponent: float = 1.0) -> Target:
     return categorical(weight / weight.sum())
 
 
-def empirical(points: Any) -> Target:
-    """The empirical distribution of given points [N, d]: draws are with replacement.
+def empirical(
+    points: Any, labels: Any = None, *, replace: bool = True, n_symbols: int = 0
+) -> Target:
+    """The empirical distribution of given examples.
 
-    The reference is the normal distribution with its mean and covariance (divided by N).
+    The reference is the normal distribution with their mean and covariance (divided by N).
+
+    Args:
+        points: [N, d].
+        labels: [N], classes counted from 0; None where there are none.
+        replace: whether draws are independent, or examples dealt without repetition.
+        n_symbols: of the alphabet, where examples are sequences of symbols; 0 where they are not.
     """
     points = _numbers("points", points).astype(np.float32)
     if points.ndim != 2 or points.shape[0] < 1:
@@ -162,16 +214,56 @@ def empirical(points: Any) -> Target:
         raise ParameterError(
             "points must be finite; got NaN or infinity. Drop or impute those rows."
         )
-    family = Gaussian(points.shape[1], ddof=0)
-    reference = family.fit(None, Moments.of(Samples.of(jnp.asarray(points))))
-    return Target(jnp.asarray(points), reference, Empirical(points.shape[1]))
+    label, n_classes = None, 0
+    if labels is not None:
+        labels = _numbers("labels", labels)
+        whole = labels.shape == points.shape[:1] and np.all((labels >= 0) & (labels % 1 == 0))
+        require(
+            whole,
+            "labels must be N whole numbers >= 0, one for each point",
+            f"shape {labels.shape} for {len(points)} points, or other values",
+            "Number the classes from 0.",
+        )
+        label, n_classes = jnp.asarray(labels, jnp.int32), int(labels.max()) + 1
+    dim = points.shape[1]
+    samples = Samples.of(jnp.asarray(points), label)
+    reference = Gaussian(dim, ddof=0).fit(None, Moments.of(samples))
+    family = Empirical(dim, replace, n_classes, n_symbols)
+    return Target(samples, reference, family)
 
 
-def digits() -> Target:
-    """The 1797 handwritten digits of scikit-learn, 8 x 8 pixels in [0, 1]: points [n, 64]."""
+def rosenbrock() -> Target:
+    """The banana-shaped density of MAD's normalizing flow; see `Rosenbrock`."""
+    return Target((), None, Rosenbrock())
+
+
+N_TRAINING_DIGITS = 1297  # the other 500 are held out.
+
+
+def digits(part: str = "all", *, labeled: bool = False, replace: bool = True) -> Target:
+    """The 1797 handwritten digits of scikit-learn, 8 x 8 pixels in [0, 1]: points [n, 64].
+
+    Args:
+        part: "all", "training" (1,297 of them) or "held out" (the other 500, no writer's order
+            kept: the split is a fixed shuffle).
+        labeled: whether examples carry their class, 0 to 9.
+        replace: as for `empirical`.
+    """
     from sklearn.datasets import load_digits
 
-    return empirical(load_digits().data / 16)
+    return _images(*load_digits(return_X_y=True), 16, N_TRAINING_DIGITS, part, labeled, replace)
+
+
+def _images(points, labels, largest, n_training, part, labeled, replace) -> Target:
+    order = np.random.default_rng(0).permutation(len(points))
+    parts = {
+        "all": slice(None),
+        "training": order[:n_training],
+        "held out": order[n_training:],
+    }
+    require(part in parts, f"part must be one of {', '.join(parts)}", repr(part), "Choose one.")
+    rows = parts[part]
+    return empirical(points[rows] / largest, labels[rows] if labeled else None, replace=replace)
 
 
 def text(

@@ -73,16 +73,19 @@ def test_counts_and_samples_add():
         assert np.array_equal(total.weight, np.ones(12))
 
 
-@pytest.mark.parametrize("kind", ["samples", "moments", "counts"])
+@pytest.mark.parametrize("kind", ["samples", "labeled samples", "moments", "counts"])
 def test_empty_is_neutral_and_extend_is_addition(kind):
     parts = [Samples.of(jnp.asarray(part)) for part in points_of(4, 2)]
     if kind == "moments":
         parts = [Moments.of(part) for part in parts]
+    elif kind == "labeled samples":
+        parts = [part._replace(label=jnp.arange(len(part.weight))) for part in parts]
     elif kind == "counts":
         parts = [Counts(part.points[0]) for part in parts]
     total = functools.reduce(lambda a, b: a + b, parts)
     grown = functools.reduce(lambda a, b: a.extend(b), parts, parts[0].empty(12))
-    for ours, expected in zip(grown, total, strict=True):
+    assert jax.tree.structure(grown) == jax.tree.structure(total)
+    for ours, expected in zip(jax.tree.leaves(grown), jax.tree.leaves(total), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=20 * EPS, atol=1e-5)
 
 

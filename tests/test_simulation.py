@@ -270,7 +270,7 @@ BAD = [
     (refused(generator=Gaussian(2)), ["dimension", "2 and 1", "of dimension 1"]),
     (refused(target=WORDS), ["Gaussian", "Categorical kind", "Choose"]),
     (refused(generator=Categorical(5)), ["Categorical", "Gaussian kind", "Choose"]),
-    (refused(generator=Categorical(4), target=WORDS), ["number of symbols", "4 and 5"]),
+    (refused(generator=Categorical(4), target=WORDS), ["n_symbols", "4 and 5"]),
     (
         refused(Gaussian(1, exact=False), FullySynthetic(np.array([5, 6]))),
         ["n_s", "single int where points are drawn", "once per value"],

@@ -45,7 +45,7 @@ def test_zipf():
 
 def test_digits_are_the_images_of_scikit_learn():
     target, images = targets.digits(), load_digits().data / 16
-    assert target.dim == 64 and np.array_equal(target.params, images.astype(np.float32))
+    assert target.dim == 64 and np.array_equal(target.params.points, images.astype(np.float32))
     np.testing.assert_allclose(target.reference.mean, images.mean(0), atol=1e-6)
     np.testing.assert_allclose(target.reference.cov, np.cov(images.T, ddof=0), atol=1e-5)
     drawn = np.asarray(target.sample(jax.random.key(0), 5000))

@@ -3,27 +3,41 @@
 One file each, always in the same order: the equation, the parameters, `fit`, `draw`, `sample`.
 """
 
-from typing import Any, Protocol
+import dataclasses
+from typing import Any, Protocol, TypeVar
 
 from jaxtyping import Array, Key
 
 from madlib.datasets import Dataset
 from madlib.generators.categorical import Categorical, CategoricalParams
+from madlib.generators.coupling_flow import CouplingFlow, FlowParams
 from madlib.generators.gaussian import Gaussian, NormalParams
+from madlib.generators.training import Training
 
-__all__ = ["Categorical", "CategoricalParams", "Gaussian", "Generator", "NormalParams"]
+__all__ = [
+    "Categorical",
+    "CategoricalParams",
+    "CouplingFlow",
+    "FlowParams",
+    "Gaussian",
+    "Generator",
+    "NormalParams",
+    "Training",
+    "pointwise",
+]
 
 
 class Generator(Protocol):
     """A rule for learning a distribution and drawing from it.
 
     A frozen dataclass of plain numbers: hashable, static under `jax.jit`. Parameters are a
-    NamedTuple of arrays.
+    NamedTuple of arrays. Those of a trained network have a field `diverged`, the first step at
+    which the loss was not finite (see `madlib.generators.training`); others have none.
 
     Attributes:
         dim: d, the dimension of one example; 1 for symbols.
         exact: whether `draw` returns sufficient statistics, so that sizes may be traced and as
-            large as you like.
+            large as you like; otherwise it returns `Samples`.
         minimum_weight: size of the smallest training set that can be fitted.
         learns_from: the kinds of dataset that `summarize` takes.
     """
@@ -48,3 +62,11 @@ class Generator(Protocol):
     def sample(self, key: Key[Array, ""], params: Any, n: int, lam: Any = 1.0) -> Array:
         r"""n synthetic examples as points [n, d], with sampling bias $\lambda$."""
         ...
+
+
+Family = TypeVar("Family")
+
+
+def pointwise(family: Family) -> Family:
+    """The same family, drawing the points themselves instead of their sufficient statistics."""
+    return dataclasses.replace(family, exact=False) if family.exact else family

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from madlib.checks import check_counts
 from madlib.datasets import Counts, Dataset, Samples
+from madlib.parameters import check_counts
 
 
 class CategoricalParams(NamedTuple):
@@ -63,8 +63,10 @@ class Categorical:
         del key
         return CategoricalParams(dataset.count / dataset.count.sum())
 
-    def draw(self, key: Key[Array, ""], params: CategoricalParams, n, lam=1.0) -> Counts:
+    def draw(self, key: Key[Array, ""], params: CategoricalParams, n, lam=1.0) -> Dataset:
         """Counts of n draws, without the draws: the cost does not depend on n."""
+        if not self.exact:
+            return Samples.of(self.sample(key, params, n, lam))
         return Counts(multinomial(key, n, tempered(params.probs, lam)))
 
     def sample(self, key: Key[Array, ""], params: CategoricalParams, n: int, lam=1.0) -> Array:

@@ -23,9 +23,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from madlib.checks import check_counts
 from madlib.datasets import Dataset, Moments, Samples
-from madlib.parameters import require
+from madlib.parameters import check_counts, require
 
 
 class NormalParams(NamedTuple):
@@ -79,8 +78,10 @@ class Gaussian:
         del key
         return NormalParams(dataset.mean, dataset.root / jnp.sqrt(dataset.weight - self.ddof))
 
-    def draw(self, key: Key[Array, ""], params: NormalParams, n, lam=1.0) -> Moments:
+    def draw(self, key: Key[Array, ""], params: NormalParams, n, lam=1.0) -> Dataset:
         """Moments of n draws, without the draws: O(d^2) random numbers for any n."""
+        if not self.exact:
+            return Samples.of(self.sample(key, params, n, lam))
         k_normal, k_chi = jax.random.split(key)
         d = self.dim
         n = jnp.asarray(n, params.mean.dtype)
