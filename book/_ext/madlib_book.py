@@ -116,6 +116,16 @@ class Build(SphinxDirective):
         return [Slot(kind="build")]
 
 
+class Explorer(SphinxDirective):
+    """Sliders for the sizes of a Gaussian loop; the curves come from its exact recursion."""
+
+    def run(self) -> list[nodes.Node]:
+        """Insert the panel, markup and script, as it stands beside this file."""
+        panel = Path(__file__).with_name("explorer.html")
+        self.env.note_dependency(str(panel))
+        return [_raw(panel.read_text())]
+
+
 class InlineFigure(SphinxDirective):
     """A figure of a chapter on another page."""
 
@@ -365,6 +375,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("madlib-scoreboard", Scoreboard)
     app.add_directive("madlib-gallery", Gallery)
     app.add_directive("madlib-build", Build)
+    app.add_directive("madlib-explorer", Explorer)
     app.add_directive("madlib-figure", InlineFigure)
     app.add_post_transform(FillSlots)
     app.add_css_file("madlib.css")
