@@ -203,7 +203,7 @@ def test_digits():
         lam=lam,
         record=(metrics.total_variance, metrics.mean_error_squared),
     )
-    total = np.trace(np.cov(np.asarray(target.params, np.float64).T, ddof=0))
+    total = np.trace(np.cov(np.asarray(target.params.points, np.float64).T, ddof=0))
     v, s = theory.moments(FullySynthetic(n), n_ini=n, n_generations=3, lam=lam)
     for name, expected in (("total_variance", s * total), ("mean_error_squared", v * total)):
         assert_agrees(name, trajectory.record[name].astype(np.float64), expected, 1e-5 * total)
