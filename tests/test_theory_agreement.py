@@ -165,7 +165,7 @@ def words(regime, exact=True):
 )
 def test_heterozygosity(regime, exact):
     trajectory = words(regime, exact)
-    expected = theory.expected_gini_simpson(regime, PROBS, n_ini=8, n_generations=13)[::3]
+    expected = theory.heterozygosity(regime, PROBS, n_ini=8, n_generations=13)[::3]
     measured = trajectory.record["heterozygosity"].astype(np.float64)
     assert_agrees("E[1 - sum p^2]", measured, expected, 1e-6)
 
