@@ -551,12 +551,10 @@ def effective_directions(cov: ArrayLike, *, n_s: ArrayLike, n_generations: int) 
 # Discrete laws (lam = 1). A fit is the vector of relative frequencies; E p_t = p_0 in every regime.
 
 
-def expected_gini_simpson(
-    regime: Any, probs: ArrayLike, *, n_ini: ArrayLike, n_generations: int
-) -> Array:
+def heterozygosity(regime: Any, probs: ArrayLike, *, n_ini: ArrayLike, n_generations: int) -> Array:
     """E[1 - sum_i p_i^2] for t = 1..n_generations in any regime, lam = 1: exact.
 
-    The Gini-Simpson diversity, called heterozygosity in population genetics: resampling is
+    The heterozygosity of population genetics, elsewhere the Gini-Simpson index: resampling is
     Wright-Fisher drift, real data are migration. A frequency is the mean of indicator variables,
     p(1 - p) is their variance, and the recursion of the first two moments asks for nothing else; so
     diversity decays exactly as s_t of a Gaussian fitted with ddof = 0. Fully synthetic, n_ini = n_s

@@ -173,10 +173,14 @@ def test_page_fits_a_phone_in_both_themes(visit, page: str, theme: str) -> None:
     assert not opened.troubles
     assert tab.evaluate("document.documentElement.dataset.theme") == theme
     wide = tab.evaluate(
-        """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
-        [...document.querySelectorAll('main *')]
-        .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
-        .map(e => `${e.tagName}.${e.className}`)"""
+        """() => {
+        const clipped = e => e.parentElement.closest('main') &&
+            (getComputedStyle(e.parentElement).overflowX !== 'visible' || clipped(e.parentElement));
+        return document.scrollingElement.scrollWidth <= innerWidth ? [] :
+            [...document.querySelectorAll('main *')]
+            .filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !clipped(e))
+            .map(e => `${e.tagName}.${e.className}`).concat('page');
+        }"""
     )
     assert not wide
     contrasts = tab.evaluate(

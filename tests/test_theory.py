@@ -435,7 +435,7 @@ PROBS = np.array([0.55, 0.3, 0.1, 0.05])
     ],
     ids=str,
 )
-def test_gini_simpson_of_real_draws(regime):
+def test_heterozygosity_of_real_draws(regime):
     n_ini, n_generations, n_replicates = 6, 5, 20_000
     rng = np.random.default_rng(6)
     history = []
@@ -454,8 +454,8 @@ def test_gini_simpson_of_real_draws(regime):
     for one_hot in itertools.islice(sets, n_generations):
         history.append(one_hot.mean(1))
     frequencies = np.stack(history, 1)
-    expected = theory.expected_gini_simpson(regime, PROBS, n_ini=n_ini, n_generations=n_generations)
-    assert_agrees(f"{regime} Gini-Simpson", 1 - (frequencies**2).sum(-1), expected)
+    expected = theory.heterozygosity(regime, PROBS, n_ini=n_ini, n_generations=n_generations)
+    assert_agrees(f"{regime} heterozygosity", 1 - (frequencies**2).sum(-1), expected)
     assert_agrees(f"{regime} E p", frequencies, PROBS)
 
 
