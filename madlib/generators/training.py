@@ -51,6 +51,7 @@ class Training:
         learning_rate: the largest.
         warmup: share of the steps in which the learning rate rises.
         average: share of the steps over which the weights are averaged.
+        betas: Adam's memory of the gradient and of its square.
     """
 
     n_steps: int
@@ -58,6 +59,7 @@ class Training:
     learning_rate: float
     warmup: float = 0.05
     average: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.999)
 
     def __post_init__(self):
         check_counts(n_steps=self.n_steps, batch_size=self.batch_size)
@@ -111,7 +113,8 @@ def train(
     optimizer = optax.adam(
         optax.warmup_cosine_decay_schedule(
             0.0, training.learning_rate, max(1, int(training.warmup * n_steps)), n_steps
-        )
+        ),
+        *training.betas,
     )
     decay = 1 - 1 / max(1.0, training.average * n_steps)
 
@@ -123,7 +126,8 @@ def train(
         value, gradient = jax.value_and_grad(
             lambda weights: loss(eqx.combine(weights, static), k_loss, batch)
         )(weights)
-        updates, moments = optimizer.update(gradient, moments)
+        with jax.numpy_dtype_promotion("standard"):  # which optax counts on
+            updates, moments = optimizer.update(gradient, moments)
         weights = optax.apply_updates(weights, updates)
         average = optax.incremental_update(weights, average, 1 - decay)
         diverged = jnp.where((diverged == 0) & ~jnp.isfinite(value), t, diverged)
@@ -200,3 +204,17 @@ def normalization(samples: Samples) -> tuple[Array, Array]:
     mean = share @ samples.points
     variance = share @ (samples.points - mean[None, :]) ** 2
     return mean, jnp.where(variance > 0, jnp.sqrt(variance), 1.0)
+
+
+def standardize(samples: Samples) -> tuple[Samples, Array, Array]:
+    """Samples of mean 0 and variance 1 on average over coordinates, their mean [d] and scale [].
+
+    One scale for all coordinates: distances keep their proportions, and coordinates that hardly
+    vary stay small. Where all points are the same one the scale is 0, and mean + scale * (whatever
+    a network says) is that point.
+    """
+    share = samples.weight / samples.weight.sum()
+    mean = share @ samples.points
+    centered = samples.points - mean[None, :]
+    scale = jnp.sqrt(jnp.mean(share @ centered**2))
+    return samples._replace(points=centered / jnp.where(scale > 0, scale, 1.0)), mean, scale
