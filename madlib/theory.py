@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special, stats
+from scipy import integrate, interpolate, optimize, special, stats
 
 from madlib.parameters import require
 
@@ -264,6 +264,42 @@ def wasserstein2_squared(
     """
     v, s, f = _recursion(regime)(n_ini=n_ini, n_generations=n_generations, lam=lam, ddof=ddof)
     return _distance(v, s, f, np.asarray(dim, float)[..., None])
+
+
+def spectral_wasserstein2_squared(
+    regime: Any, *, dim: int, n_ini: ArrayLike, n_generations: int, lam: ArrayLike = 1.0
+) -> Array:
+    """E W2^2(G^t, N(mu_0, I_dim)) for t = 1..n_generations and training sets of any size.
+
+    dim v_t + dim (1 + s_t) - 2 E tr Sigma_t^(1/2), where `wasserstein2_squared` expands the root to
+    second order, which is 14 % too much for n_r = dim. Here the trace comes from the limit law of
+    the eigenvalues of Sigma_t as dim and the sizes grow in proportion: Sigma_t is a mixture of two
+    sample covariances, of real points and of points with covariance lam Sigma_{t-1}, whose
+    directions are independent of each other (Marchenko & Pastur 1967; Silverstein & Bai 1995). To
+    it is added the second-order term of real matrices, dim f_t/(4 s_t^(3/2)). What remains is
+    below 1 % for dim = 100 and n_r = dim, 3 % for dim = 20. Computed numerically. Derived.
+
+    Args:
+        regime: FullySynthetic, or FreshData without memory; unbiased covariance.
+        dim, n_ini, n_generations, lam: as in `wasserstein2_squared`.
+    """
+    fresh = type(regime).__name__ == "FreshData" and regime.memory == 1
+    _require(
+        fresh or type(regime).__name__ == "FullySynthetic",
+        "FullySynthetic, or FreshData with memory=1,",
+        repr(regime),
+        "Use wasserstein2_squared.",
+    )
+    n_r = regime.n_r if fresh else 0
+    n_r, n_s, n_ini, lam = _sizes(n_r, regime.n_s, n_ini, lam)
+    v, s, f = _recursion(regime)(n_ini=n_ini, n_generations=n_generations, lam=lam, ddof=1)
+    v, s, f = (np.broadcast_to(x, (*n_ini.shape, n_generations)) for x in (v, s, f))
+    root = np.empty_like(v)
+    for cell in np.ndindex(n_ini.shape):
+        sizes = n_r[cell], n_s[cell], n_ini[cell]
+        root[cell] = _mean_root_eigenvalue(*sizes, lam[cell], dim, v[cell], s[cell])
+    spread = np.divide(f, s**1.5, out=np.zeros_like(f), where=s > 0)
+    return dim * (v + 1 + s - 2 * root + spread / 4)
 
 
 def fully_synthetic_wasserstein2_squared(
@@ -784,6 +820,46 @@ def _solve_limit(n_r, n_s, lam, ddof, inflow_v, inflow_s) -> GaussianMoments:
         (ss * inflow_v - vs * inflow_s) / determinant,
         (vv * inflow_s - sv * inflow_v) / determinant,
     )
+
+
+def _mean_root_eigenvalue(n_r, n_s, n_ini, lam, dim, v, s) -> Array:
+    """E tr Sigma_t^(1/2)/dim for t = 1, 2, ..., in the limit of large dim: as long as v and s.
+
+    The law of the eigenvalues x of Sigma_t is carried as g_t(z) = E z/(z + x) for z > 0, of which
+    E sqrt(x) = (1/pi) int (1 - g_t(z)) dz/sqrt(z). One generation later the resolvent is that of a +
+    b Sigma_t, with a and b at each z from a fixed point.
+    """
+    log_z = np.linspace(-15, 15, 601)
+    z = np.exp(log_z)
+    # Degrees of freedom: all points share one mean.
+    n = n_r + n_s
+    real, synthetic, total = n_ini - 1, 0.0, n_ini - 1
+    extra, g, roots = 0.0, None, []
+    for t in range(len(s)):
+        fit_real = fit_synthetic = 0 * z
+        for _ in range(1000):
+            a = real / total / (1 + fit_real) + extra
+            b = lam * synthetic / total / (1 + fit_synthetic)
+            if g is None or lam * synthetic == 0:
+                inverse, share = 1 / (z + a), 0 * z
+            else:
+                at = (z + a) / b
+                parent = np.where(
+                    at < z[-1], g(np.minimum(np.log(at), log_z[-1])), 1 - s[t - 1] / at
+                )
+                inverse, share = parent / (z + a), (1 - parent) / b
+            previous, fit_real = fit_real, dim / total * inverse
+            fit_synthetic = lam * dim / total * share
+            if np.all(np.abs(fit_real - previous) <= 1e-9 * fit_real):
+                break
+        below = 1 - z * inverse
+        tails = 2 * below[0] * np.sqrt(z[0]) + 2 * s[t] / np.sqrt(z[-1])
+        roots.append((integrate.simpson(np.sqrt(z) * below, log_z) + tails) / np.pi)
+        g = interpolate.CubicSpline(log_z, z * inverse)
+        if n:
+            real, synthetic, total = n_r - n_r / n, n_s - n_s / n, n - 1
+            extra = n_r * n_s / n * v[t] / total  # the gap between the two means.
+    return np.array(roots)
 
 
 def _distance(v: Array, s: Array, f: Array, dim: Array) -> Array:
