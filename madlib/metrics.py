@@ -11,8 +11,8 @@ Three groups:
   real sets: finite samples never reach the ideal value.
 
 * **Metrics of samples in the loop**, `SampleScores`, `NgramScores` and `Examples`: objects with
-  `n_samples`, for generators whose parameters say nothing by themselves. `simulate(..., record=(...))` draws that
-  many samples of the model, with its bias, and hands them over.
+  `n_samples`, for generators whose parameters say nothing by themselves. `simulate(...,
+  record=(...))` draws that many samples of the model, with its bias, and hands them over.
 
 One replicate everywhere; `jax.vmap` gives many.
 """

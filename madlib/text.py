@@ -38,9 +38,7 @@ def normalize(text: str, alphabet: str = ALPHABET) -> str:
     plain = {c: unicodedata.normalize("NFKD", c.translate(_TYPEWRITER))[0] for c in other}
     lost = {c for c in other if plain[c] not in alphabet}
     n_lost, n_seen = (sum(map(kept.__contains__, text)) for kept in (lost, set(text) - {" "}))
-    require(
-        n_seen, "the text must hold at least one word", "an empty one", "Give a longer text."
-    )
+    require(n_seen, "the text must hold at least one word", "an empty one", "Give a longer text.")
     require(
         n_lost <= n_seen / 2,
         "the text must be written in the alphabet, most of it",
@@ -144,7 +142,7 @@ def read(path: str | Path) -> str:
 def corpus(
     dataset: str, config: str | None = None, *, column: str = "text", n_characters: int = 1_000_000
 ) -> str:
-    """The first n_characters of a corpus of the `datasets` package, which reads it over the network.
+    """The first n_characters of a corpus that the package `datasets` reads over the network.
 
     WikiText-2 is `corpus("Salesforce/wikitext", "wikitext-2-raw-v1")`; esCorpius, a cleaned and
     deduplicated crawl of Spanish, is `corpus("LHF/escorpius")`.

@@ -98,11 +98,11 @@ class Trigram(PointGenerator):
 
 def _interpolate(count: Float[Array, "... k"], lower: Float[Array, "... k"]) -> Array:
     """One level of Kneser-Ney: discounted counts, and the rest shared out as the level below."""
-    once, twice = (jnp.sum(count == times) for times in (1, 2))
+    once, twice = (jnp.sum(count == times).astype(count.dtype) for times in (1, 2))
     # Where nothing was seen once there is nothing to learn a discount from; a half is usual.
-    discount = jnp.where(once > 0, once / jnp.maximum(once + 2 * twice, 1), 0.5)
+    discount = jnp.where(once > 0, once / jnp.maximum(once + 2 * twice, 1.0), 0.5)
     total = count.sum(axis=-1, keepdims=True)
-    seen = jnp.sum(count > 0, axis=-1, keepdims=True)
-    kept = jnp.maximum(count - discount, 0.0)
-    mixed = (kept + discount * seen * jnp.broadcast_to(lower, count.shape)) / jnp.maximum(total, 1.0)
-    return jnp.where(total > 0, mixed, jnp.broadcast_to(lower, count.shape))
+    seen = jnp.sum(count > 0, axis=-1, keepdims=True).astype(count.dtype)
+    lower = jnp.broadcast_to(lower, count.shape)
+    mixed = jnp.maximum(count - discount, 0.0) + discount * seen * lower
+    return jnp.where(total > 0, mixed / jnp.maximum(total, 1.0), lower)
