@@ -76,7 +76,7 @@ def decode(passages: np.ndarray, alphabet: Iterable[str] = ALPHABET) -> np.ndarr
 
 def words(passage: str) -> list[str]:
     """Whole words of a passage, in order: the first and the last may be cut, and are left out."""
-    return re.findall(r"(?<=[^a-z'])[a-z]+(?:'[a-z]+)*(?=[^a-z'])", passage)
+    return re.findall(r"(?<=[^\w'])[^\W\d_]+(?:'[^\W\d_]+)*(?=[^\w'])", passage)
 
 
 def word_scores(
