@@ -74,9 +74,11 @@ def decode(passages: np.ndarray, alphabet: Iterable[str] = ALPHABET) -> np.ndarr
     return letters.view(f"<U{letters.shape[-1]}")[..., 0]
 
 
-def words(passage: str) -> list[str]:
-    """Whole words of a passage, in order: the first and the last may be cut, and are left out."""
-    return re.findall(r"(?<=[^\w'])[^\W\d_]+(?:'[^\W\d_]+)*(?=[^\w'])", passage)
+def words(*passages: str) -> list[str]:
+    """Whole words of passages, in order; the first and the last of each may be cut: left out."""
+    # A digit is no letter and no space: a word beside it is beside the end of a passage.
+    joined = "0".join(["", *passages, ""])
+    return re.findall(r"(?<=[^\w'])[^\W\d_]+(?:'[^\W\d_]+)*(?=[^\w'])", joined)
 
 
 def word_scores(
@@ -98,7 +100,7 @@ def word_scores(
     texts = decode(passages, alphabet)
     share, number = np.full(texts.shape[:-1], np.nan), np.zeros(texts.shape[:-1], int)
     for place in np.ndindex(*texts.shape[:-1]):
-        found = [word for passage in texts[place] for word in words(passage)]
+        found = words(*texts[place])
         known = [word for word in found if word in vocabulary]
         share[place] = len(known) / len(found) if found else np.nan
         number[place] = len(set(known))

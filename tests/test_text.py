@@ -35,6 +35,7 @@ def test_words_that_may_be_cut_are_left_out():
         "it",
     ]
     assert text.words(" the cat ") == ["the", "cat"] and text.words("thecat") == []
+    assert text.words("a cut pass", "age of two") == ["cut", "of"]
 
 
 def test_word_scores():
