@@ -10,10 +10,10 @@ Three groups:
   used, held-out real data unless said otherwise, and show beside it the same metric between two
   real sets: finite samples never reach the ideal value.
 
-* **Metrics of samples in the loop**, `SampleScores`, `TailShares` and `Examples`: objects with
-  `n_samples`, for generators whose parameters say nothing by themselves.
+* **Metrics of samples in the loop**, `SampleScores`, `TailShares`, `NgramScores` and `Examples`:
+  objects with `n_samples`, for generators whose parameters say nothing by themselves.
   `simulate(..., record=(...))` draws that many samples of the model, with its bias, and hands them
-  over. `KullbackLeibler` is for models with a density.
+  over. `KullbackLeibler` and `HeldOutBits` are for models with a density.
 
 One replicate everywhere; `jax.vmap` gives many.
 """
@@ -213,6 +213,76 @@ class KullbackLeibler(eqx.Module):
     def __call__(self, params: Any, reference: Any = None) -> Float[Array, ""]:
         del reference
         return jnp.mean(self.log_prob - self.generator.log_prob(params, self.points))
+
+
+class HeldOutBits(eqx.Module):
+    r"""Bits per symbol of real passages under a language model: $-\log_2 p$, a mean.
+
+    The model is asked for what comes next at every position of every passage, from the first on.
+
+    Attributes:
+        real: [m, length], held-out passages.
+        generator: the language model, `log_prob(params, real)` in nats.
+    """
+
+    real: Float[Array, "m length"]
+    generator: Any = eqx.field(static=True)
+
+    @property
+    def __name__(self) -> str:
+        return "bits_per_symbol"
+
+    def __call__(self, params: Any, reference: Any = None) -> Float[Array, ""]:
+        del reference
+        log_prob = self.generator.log_prob(params, self.real)
+        return -jnp.mean(log_prob) / (self.real.shape[1] * np.log(2))
+
+
+class NgramScores(eqx.Module):
+    r"""How varied generated passages are: different n-grams, and the entropy of n-grams.
+
+    Of all n-grams within passages, with N of them in all and c(g) occurrences of g:
+    `distinct_n`, the number of different ones over N (distinct-n of Li et al. 2016), and
+    `entropy_n`, $-\sum_g c(g)/N \log_2 c(g)/N$ in bits. Both depend on N: compare with the same
+    number of real passages. `entropy_n - entropy_{n-1}` estimates the entropy of a symbol given
+    the n - 1 before it, in this metric and not in the model's own opinion.
+
+    Attributes:
+        n_symbols: size of the alphabet; its power n must not exceed 2^32.
+        n_samples: passages drawn for it.
+        orders: n.
+    """
+
+    n_symbols: int = eqx.field(static=True)
+    n_samples: int = eqx.field(static=True)
+    orders: tuple[int, ...] = eqx.field(default=(2, 3, 4), static=True)
+
+    def __check_init__(self):
+        for n in self.orders:
+            if n < 1 or self.n_symbols**n > 2**32:
+                raise ParameterError(
+                    f"orders must be >= 1 and n_symbols**order at most 2**32; got {n} with "
+                    f"n_symbols={self.n_symbols}. Use smaller orders."
+                )
+
+    def __call__(self, samples: "Samples", reference: Any = None) -> dict[str, Array]:
+        del reference
+        symbols = samples.points.astype(jnp.uint32)
+        scores = {}
+        for n in self.orders:
+            n_places = symbols.shape[1] - n + 1
+            code = jnp.zeros((len(symbols), n_places), jnp.uint32)
+            for i in range(n):
+                code = code * np.uint32(self.n_symbols) + symbols[:, i : i + n_places]
+            code = jnp.sort(code.ravel())
+            first = jnp.concatenate([jnp.ones(1, bool), code[1:] != code[:-1]])
+            place = jnp.arange(code.size)
+            start = lax.cummax(jnp.where(first, place, 0))
+            ends = jnp.append(jnp.where(first, place, code.size)[1:], code.size)
+            count = lax.cummin(ends, reverse=True) - start
+            scores[f"distinct_{n}"] = jnp.mean(first)
+            scores[f"entropy_{n}"] = -jnp.mean(jnp.log2(count / code.size))
+        return scores
 
 
 class ManifoldScores(NamedTuple):

@@ -12,6 +12,8 @@ from madlib.datasets import Dataset
 from madlib.generators.categorical import Categorical, CategoricalParams
 from madlib.generators.coupling_flow import CouplingFlow, FlowParams
 from madlib.generators.gaussian import Gaussian, NormalParams
+from madlib.generators.language import LanguageModel, LanguageParams
+from madlib.generators.ngram import Trigram, TrigramParams
 from madlib.generators.training import Training
 
 __all__ = [
@@ -21,8 +23,12 @@ __all__ = [
     "FlowParams",
     "Gaussian",
     "Generator",
+    "LanguageModel",
+    "LanguageParams",
     "NormalParams",
     "Training",
+    "Trigram",
+    "TrigramParams",
     "pointwise",
 ]
 
