@@ -15,11 +15,13 @@ $\lambda \to 0$ leaves the likeliest symbol at every position.
 """
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from madlib.datasets import Samples
@@ -57,13 +59,16 @@ class NextSymbol(eqx.Module):
     outer_bias: Float[Array, " k"]
 
     def __init__(self, n_symbols, context, embedding, hidden, key):
-        k_embedding, k_inner, k_outer = jax.random.split(key, 3)
-        self.embedding = jax.random.normal(k_embedding, (n_symbols + 1, embedding))
-        self.inner = jax.random.normal(k_inner, (context, embedding, hidden)) / jnp.sqrt(
-            1.0 * context * embedding
+        # Variance 1 for the embedding, 1 / fan-in for the rest; one draw, which compiles faster.
+        shapes = (n_symbols + 1, embedding), (context, embedding, hidden), (hidden, n_symbols)
+        fan_in = (1, context * embedding, hidden)
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        uniform = jax.random.uniform(key, (ends[-1],), minval=-1, maxval=1)
+        self.embedding, self.inner, self.outer = (
+            math.sqrt(3 / n) * weights.reshape(shape)
+            for n, weights, shape in zip(fan_in, jnp.split(uniform, ends[:-1]), shapes, strict=True)
         )
         self.inner_bias = jnp.zeros(hidden)
-        self.outer = jax.random.normal(k_outer, (hidden, n_symbols)) / jnp.sqrt(1.0 * hidden)
         self.outer_bias = jnp.zeros(n_symbols)
 
     def logits(self, passages: Int[Array, "n l"]) -> Float[Array, "n l k"]:
@@ -140,7 +145,12 @@ class LanguageModel(PointGenerator):
     def log_prob(self, params: LanguageParams, points: Float[Array, "n l"]) -> Float[Array, " n"]:
         """Log-probability of whole passages in nats, [n]."""
         network = rebuild(self.network, params.weights)
-        return jnp.sum(_log_prob(network, points.astype(int)), axis=1)
+
+        def one(passage):
+            return jnp.sum(_log_prob(network, passage[None, :]))
+
+        # A few at a time, so that what is between the layers stays in the cache.
+        return jax.lax.map(one, points.astype(int), batch_size=min(16, len(points)))
 
 
 def _log_prob(network: NextSymbol, passages: Int[Array, "n l"]) -> Float[Array, "n l"]:
