@@ -12,6 +12,8 @@ from madlib.datasets import Dataset
 from madlib.generators.categorical import Categorical, CategoricalParams
 from madlib.generators.coupling_flow import CouplingFlow, FlowParams
 from madlib.generators.gaussian import Gaussian, NormalParams
+from madlib.generators.kernel_density import KernelDensity, KernelDensityParams
+from madlib.generators.mixture import GaussianMixture, MixtureParams
 from madlib.generators.training import Training
 
 __all__ = [
@@ -20,7 +22,11 @@ __all__ = [
     "CouplingFlow",
     "FlowParams",
     "Gaussian",
+    "GaussianMixture",
     "Generator",
+    "KernelDensity",
+    "KernelDensityParams",
+    "MixtureParams",
     "NormalParams",
     "Training",
     "pointwise",
