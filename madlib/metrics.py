@@ -148,7 +148,7 @@ def mixture_variance(params: "MixtureParams", reference: Any = None) -> Float[Ar
 
 
 def modal_variance(params: "MixtureParams", reference: "MixtureParams") -> Float[Array, ""]:
-    r"""Average modal variance: trace of the covariance about the mean of a mode, averaged by weight.
+    r"""Average modal variance: trace of the covariance of each mode, averaged by weight.
 
     Each component belongs to the mode of the reference whose center is nearest, so that a mode
     described by several components varies as much as one described by a single one.
@@ -180,9 +180,9 @@ def mixture_l2_distance(params: "MixtureParams", reference: "MixtureParams") -> 
     r"""$L_2$ distance between two mixture densities, $\bigl(\int (p - q)^2\bigr)^{1/2}$, exactly.
 
     The product of two normal densities integrates to one at the difference of their means:
-    $\int N(x; \mu_i, \Sigma_i) N(x; \mu_j, \Sigma_j) dx = N(\mu_i; \mu_j, \Sigma_i + \Sigma_j)$, and
-    $\int (p - q)^2 = \int p^2 - 2 \int p q + \int q^2$. A mixture with a collapsed component is at
-    an infinite distance: the density of a point has no $L_2$ norm.
+    $\int N(x; \mu_i, \Sigma_i) N(x; \mu_j, \Sigma_j) dx = N(\mu_i; \mu_j, \Sigma_i + \Sigma_j)$.
+    A mixture with a collapsed component is at an infinite distance: the density of a point has no
+    $L_2$ norm.
     """
     ours, theirs = _mixture(params), _mixture(reference)
     _require_same_shape(ours[1][0], theirs[1][0])

@@ -12,12 +12,15 @@ from madlib import (
     FreshData,
     FullySynthetic,
     Gaussian,
+    GaussianMixture,
+    KernelDensity,
     SyntheticAugmentation,
     metrics,
     run_loop,
     simulate,
     targets,
 )
+from madlib.datasets import Samples
 
 N_GENERATIONS, BATCH = 5, 8
 
@@ -31,11 +34,31 @@ def symbols(shift):
     return targets.zipf(5, 1.0 + shift)
 
 
+def modes(shift):
+    return targets.mixture([0.4, 0.6], [[0.0, shift], [3.0, 1.0]], 0.5)
+
+
+def spread(params, reference):
+    return params.points.std()
+
+
+def kernels(shift):
+    family = KernelDensity(2, n_points=12, bandwidth=0.5)
+    params = family.fit(None, Samples.of(jnp.array([[1.0, shift], [0.0, 2.0], [-1.0, 1.0]])))
+    return targets.Target(params, params, family)
+
+
 GENERATORS = {
     "gaussian": (Gaussian(2), normals, metrics.wasserstein2_squared),
     "gaussian points": (Gaussian(2, exact=False), normals, metrics.wasserstein2_squared),
     "categorical": (Categorical(5), symbols, metrics.heterozygosity),
     "categorical points": (Categorical(5, exact=False), symbols, metrics.heterozygosity),
+    "mixture": (GaussianMixture(2, 2), modes, metrics.mixture_variance),
+    "kernel density": (
+        KernelDensity(2, n_points=12, bandwidth=0.5),
+        kernels,
+        spread,
+    ),
 }
 REGIMES = {
     "fully synthetic": (FullySynthetic(6), FullySynthetic(9)),

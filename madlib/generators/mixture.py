@@ -7,8 +7,10 @@ r"""Mixture of Gaussians, fitted by expectation maximization (Dempster, Laird & 
 
 EM starts from scratch at every generation: from centers chosen by greedy k-means++ (Arthur &
 Vassilvitskii 2007) and moved by swaps (after Lattanzi & Sohler 2019), because draws alone miss a
-mode of few points now and then, and EM never finds it again. Sampling with bias $\lambda$ draws from
-$\sum_k \pi_k N(\mu_k, \lambda \Sigma_k)$: the modes keep their weights and become narrower.
+mode of few points now and then, and EM never finds it again.
+
+Sampling with bias $\lambda$ draws from $\sum_k \pi_k N(\mu_k, \lambda \Sigma_k)$: the modes keep
+their weights and become narrower.
 
 The M step preserves the first two moments, whatever E did: mean and covariance of the mixture are
 those of the training set (divided by n). So the mean and the total variance of a self-consuming
@@ -90,9 +92,7 @@ class GaussianMixture(PointGenerator):
         """Centers, then EM until the likelihood no longer gains."""
         points = dataset.points.T
         share = dataset.weight / dataset.weight.sum()
-        centers = _greedy_kmeans_plus_plus(
-            key, points, share, self.n_components, self.n_candidates
-        )
+        centers = _greedy_kmeans_plus_plus(key, points, share, self.n_components, self.n_candidates)
         centers = _swap(points, share, centers, self.n_swaps)
         start = _maximize(points, _nearest(points, share, centers)[0], centers)
         floor = self._floor(start)  # no iteration changes the spread of the mixture.
@@ -260,6 +260,4 @@ def _inverse_root(chol: Float[Array, "d d"]) -> Float[Array, "d d"]:
 @jax.custom_batching.sequential_vmap
 def _triangular_inverse(chol: Float[Array, "d d"]) -> Float[Array, "d d"]:
     """The same by LAPACK, one at a time under vmap, as `madlib.datasets` explains."""
-    return jax.lax.linalg.triangular_solve(
-        chol, jnp.eye(len(chol)), left_side=True, lower=True
-    )
+    return jax.lax.linalg.triangular_solve(chol, jnp.eye(len(chol)), left_side=True, lower=True)
