@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Samples, triangular_root
-from madlib.generators.mixture import draw_rows, log_normals, widened
+from madlib.generators.mixture import log_normals, rows_and_normals, widened
 from madlib.generators.training import PointGenerator
 from madlib.parameters import check_counts, require
 
@@ -91,10 +91,8 @@ class KernelDensity(PointGenerator):
         )
 
     def sample(self, key: Key[Array, ""], params: KernelDensityParams, n: int, lam=1.0) -> Array:
-        k_point, k_normal = jax.random.split(key)
-        point = params.points[draw_rows(k_point, params.weight, n)]
-        normals = jax.random.normal(k_normal, (n, self.dim))
-        return point + jnp.sqrt(lam) * normals @ params.chol.T
+        row, normals = rows_and_normals(key, params.weight, n, self.dim)
+        return params.points[row] + jnp.sqrt(lam) * normals @ params.chol.T
 
     def log_prob(
         self, params: KernelDensityParams, points: Float[Array, "n d"]

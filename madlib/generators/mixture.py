@@ -113,9 +113,7 @@ class GaussianMixture(PointGenerator):
         return jax.lax.while_loop(goes_on, iterate, (0, start, nothing, nothing))[1]
 
     def sample(self, key: Key[Array, ""], params: MixtureParams, n: int, lam=1.0) -> Array:
-        k_component, k_normal = jax.random.split(key)
-        component = draw_rows(k_component, params.weight, n)
-        normals = jax.random.normal(k_normal, (n, self.dim))
+        component, normals = rows_and_normals(key, params.weight, n, self.dim)
         shift = jnp.einsum("nij,nj->ni", params.chol[component], normals)
         return params.mean[component] + jnp.sqrt(lam) * shift
 
@@ -136,13 +134,21 @@ def total_variance(params: MixtureParams) -> Float[Array, ""]:
     return params.weight @ (within + jnp.sum(gap**2, axis=1))
 
 
-def draw_rows(key: Key[Array, ""], weight: Float[Array, " m"], n: int) -> Array:
-    """n row numbers, drawn independently with probabilities in proportion to their weight [m]."""
+def rows_and_normals(
+    key: Key[Array, ""], weight: Float[Array, " m"], n: int, d: int
+) -> tuple[Array, Array]:
+    """n row numbers drawn by weight [m], and as many standard normal points [n, d]."""
+    # One call for both: programs compile faster than with a call for each.
+    normals = jax.random.normal(key, (d + 1, n))
+    return rows_at(jax.scipy.special.ndtr(normals[0]), weight), normals[1:].T
+
+
+def rows_at(uniform: Float[Array, " n"], weight: Float[Array, " m"]) -> Array:
+    """Row numbers [n] that uniform numbers in [0, 1] select in proportion to weights [m]."""
     cumulative = jnp.cumsum(weight)
-    uniform = jax.random.uniform(key, (n,)) * cumulative[-1]
-    # Rounding may leave the last rows out of reach, never let in a row of weight 0 before them.
-    last = jnp.argmax(cumulative)
-    return jnp.minimum(jnp.searchsorted(cumulative, uniform, side="right"), last)
+    rows = jnp.searchsorted(cumulative, uniform * cumulative[-1], side="right")
+    # The last row of positive weight, where rounding leads beyond it.
+    return jnp.minimum(rows, jnp.argmax(cumulative))
 
 
 def log_normals(
@@ -192,18 +198,18 @@ def _greedy_kmeans_plus_plus(
     key: Key[Array, ""], points: Float[Array, "d n"], share: Array, k: int, n_candidates: int
 ) -> Float[Array, "k d"]:
     """k of the points, far apart: each the best of candidates drawn by their squared distance."""
-    k_first, k_rest = jax.random.split(key)
-    first = points[:, draw_rows(k_first, share, 1)[0]]
+    uniform = jax.random.uniform(key, (k, n_candidates))
+    first = points[:, rows_at(uniform[0, :1], share)[0]]
     closest = jnp.sum((points - first[:, None]) ** 2, axis=0)
 
-    def add(closest, key):
-        rows = draw_rows(key, share * closest, n_candidates)
+    def add(closest, uniform):
+        rows = rows_at(uniform, share * closest)
         distance = jnp.sum((points[None] - points[:, rows].T[:, :, None]) ** 2, axis=1)
         distance = jnp.minimum(closest[None, :], distance)
         best = jnp.argmin(distance @ share)
         return distance[best], points[:, rows[best]]
 
-    _, others = jax.lax.scan(add, closest, jax.random.split(k_rest, k - 1))
+    _, others = jax.lax.scan(add, closest, uniform[1:])
     return jnp.concatenate([first[None], others])
 
 
