@@ -20,7 +20,15 @@ from jaxtyping import Array, Float, Key
 
 from madlib import text as prose
 from madlib.datasets import Dataset, Moments, Samples
-from madlib.generators import Categorical, CategoricalParams, Gaussian, Generator, NormalParams
+from madlib.generators import (
+    Categorical,
+    CategoricalParams,
+    Gaussian,
+    GaussianMixture,
+    Generator,
+    MixtureParams,
+    NormalParams,
+)
 from madlib.parameters import ParameterError, check_counts, require
 
 
@@ -157,6 +165,52 @@ def standard_normal(dim: int) -> Target:
     """N(0, I) in dim dimensions."""
     check_counts(dim=dim)
     return normal(np.zeros(dim), np.eye(dim))
+
+
+def mixture(weight: Any, mean: Any, cov: Any) -> Target:
+    """A mixture of k normal distributions.
+
+    Args:
+        weight: [k], positive, summing to 1.
+        mean: [k, d].
+        cov: [k, d, d], [d, d] for all, or a number, the variance in every direction.
+    """
+    weight, mean, cov = (
+        _numbers(name, value) for name, value in (("weight", weight), ("mean", mean), ("cov", cov))
+    )
+    if mean.ndim != 2 or weight.shape != mean.shape[:1]:
+        raise ParameterError(
+            f"weight [k] and mean [k, d] must have the same k; got {weight.shape} and "
+            f"{mean.shape}. Give both for each component."
+        )
+    if not ((weight > 0).all() and abs(weight.sum() - 1) < 1e-5):
+        raise ParameterError(
+            f"weight must be positive and sum to 1; got a sum of {weight.sum():.6g} and a minimum "
+            f"of {weight.min():.3g}. Divide by the sum, and leave out what weighs nothing."
+        )
+    k, d = mean.shape
+    cov = cov * np.eye(d) if cov.ndim == 0 else cov
+    components = [normal(m, c).params for m, c in zip(mean, _each(cov, k), strict=True)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *components)
+    params = MixtureParams(jnp.asarray(weight, jnp.float32), *stacked)
+    return Target(params, params, GaussianMixture(d, k))
+
+
+def mode_grid(n_side: int = 5, scale: float = 0.1) -> Target:
+    """n_side^2 equally likely round modes on the points of a square lattice of spacing 1, centered.
+
+    With n_side = 5, the 25 modes of Alemohammad et al. 2023 (Figs. 14 and 15), who do not state
+    the width of their modes.
+
+    Args:
+        n_side: modes along each side.
+        scale: standard deviation of a mode in each direction.
+    """
+    check_counts(n_side=n_side)
+    require(0 <= scale < np.inf, "scale must be finite and >= 0", repr(scale), "Use 0.1.")
+    line = np.arange(n_side) - (n_side - 1) / 2
+    mean = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
+    return mixture(np.full(len(mean), 1 / len(mean)), mean, scale**2)
 
 
 def categorical(probs: Any, symbols: tuple[str, ...] = ()) -> Target:
@@ -347,6 +401,14 @@ def passages(
     rows = _part(n, n - max(1, n // 5), part)
     points = symbols[: n * length].reshape(n, length)[rows]
     return empirical(points, replace=False, symbols=tuple(alphabet))
+
+
+def _each(cov: np.ndarray, k: int) -> np.ndarray:
+    """k covariances, from one or as many."""
+    if cov.ndim == 3 and len(cov) == k:
+        return cov
+    require(cov.ndim == 2, f"cov must be [{k}, d, d], [d, d] or a number", cov.shape, "Match k.")
+    return np.broadcast_to(cov, (k, *cov.shape))
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:

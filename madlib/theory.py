@@ -584,6 +584,61 @@ def effective_directions(cov: ArrayLike, *, n_s: ArrayLike, n_generations: int) 
     return np.stack(rows, axis=-1)
 
 
+# Kernel density estimates: points x_i, kernel N(0, h^2). In units of the target's variance.
+
+
+def fully_synthetic_kernel_variance(
+    n_s: ArrayLike,
+    bandwidth: ArrayLike,
+    *,
+    n_ini: ArrayLike,
+    n_generations: int,
+    lam: ArrayLike = 1.0,
+) -> Array:
+    """E variance (divided by n) of the points that G^t remembers, per coordinate: exact.
+
+    A draw has the variance of the points plus lam h^2, and n draws keep 1 - 1/n of theirs: s_t =
+    (1 - 1/n)(s_(t-1) + lam h^2), so with n_ini = n_s = n
+
+        s_t = (1 - 1/n)^t + (n - 1) lam h^2 [1 - (1 - 1/n)^(t-1)],
+
+    one step less in the bracket than for a loop that begins with a kernel density of known points.
+    It does not collapse but grows to (n - 1) lam h^2. The variance of G^t itself is s_t + h^2.
+    Derived.
+    """
+    n_s, h, n_ini, lam = _sizes(n_s, bandwidth, n_ini, lam)
+    _require(np.all(h > 0), "bandwidth > 0", h, "Give the standard deviation of the kernel.")
+    _check_bias(lam, np.zeros(()))
+    rows = [1 - 1 / n_ini]
+    for _ in range(n_generations - 1):
+        rows.append((1 - 1 / n_s) * (rows[-1] + lam * h**2))
+    return np.stack(rows, axis=-1)
+
+
+def accumulate_kernel_variance(
+    n_s: ArrayLike,
+    bandwidth: ArrayLike,
+    *,
+    n_ini: ArrayLike,
+    n_generations: int,
+    lam: ArrayLike = 1.0,
+) -> Array:
+    """The same when n_s synthetic points join the training set for good each time: exact.
+
+    For n_ini = n_s -> infinity it is 1 + lam h^2 (H_t - 1) with the harmonic numbers H_t, which
+    grows like the logarithm of t: accumulating does not bound it. Derived.
+    """
+    n_s, h, n_ini, lam = _sizes(n_s, bandwidth, n_ini, lam)
+    _require(np.all(h > 0), "bandwidth > 0", h, "Give the standard deviation of the kernel.")
+    _check_bias(lam, np.zeros(()))
+    rows = [1 - 1 / n_ini]
+    for t in range(1, n_generations):
+        old, n = n_ini + (t - 1) * n_s, n_ini + t * n_s
+        drawn = rows[-1] + lam * h**2
+        rows.append((old * rows[-1] + (n_s - 1) * drawn) / n + old * drawn / n**2)
+    return np.stack(rows, axis=-1)
+
+
 # Discrete laws (lam = 1). A fit is the vector of relative frequencies; E p_t = p_0 in every regime.
 
 

@@ -12,6 +12,8 @@ from madlib import (
     FreshData,
     FullySynthetic,
     Gaussian,
+    GaussianMixture,
+    KernelDensity,
     SyntheticAugmentation,
     metrics,
     run_loop,
@@ -19,6 +21,9 @@ from madlib import (
     targets,
 )
 from madlib.generators import LanguageModel, Training
+
+
+from madlib.datasets import Samples
 
 N_GENERATIONS, BATCH = 5, 8
 
@@ -39,6 +44,21 @@ def text_passages(shift):
 
 LANGUAGE = LanguageModel(3, 4, context=2, embedding=2, hidden=4, training=Training(4, 2, 1e-2))
 
+
+def modes(shift):
+    return targets.mixture([0.4, 0.6], [[0.0, shift], [3.0, 1.0]], 0.5)
+
+
+def spread(params, reference):
+    return params.points.std()
+
+
+def kernels(shift):
+    family = KernelDensity(2, n_points=12, bandwidth=0.5)
+    params = family.fit(None, Samples.of(jnp.array([[1.0, shift], [0.0, 2.0], [-1.0, 1.0]])))
+    return targets.Target(params, params, family)
+
+
 GENERATORS = {
     "gaussian": (Gaussian(2), normals, metrics.wasserstein2_squared),
     "gaussian points": (Gaussian(2, exact=False), normals, metrics.wasserstein2_squared),
@@ -48,6 +68,13 @@ GENERATORS = {
         LANGUAGE,
         text_passages,
         metrics.HeldOutBits(text_passages(1.0).params.points, LANGUAGE),
+
+
+    "mixture": (GaussianMixture(2, 2), modes, metrics.mixture_variance),
+    "kernel density": (
+        KernelDensity(2, n_points=12, bandwidth=0.5),
+        kernels,
+        spread,
     ),
 }
 REGIMES = {

@@ -14,6 +14,10 @@ from madlib.generators.coupling_flow import CouplingFlow, FlowParams
 from madlib.generators.gaussian import Gaussian, NormalParams
 from madlib.generators.language import LanguageModel, LanguageParams
 from madlib.generators.ngram import Trigram, TrigramParams
+
+
+from madlib.generators.kernel_density import KernelDensity, KernelDensityParams
+from madlib.generators.mixture import GaussianMixture, MixtureParams
 from madlib.generators.training import Training
 
 __all__ = [
@@ -22,9 +26,15 @@ __all__ = [
     "CouplingFlow",
     "FlowParams",
     "Gaussian",
+    "GaussianMixture",
     "Generator",
     "LanguageModel",
     "LanguageParams",
+
+
+    "KernelDensity",
+    "KernelDensityParams",
+    "MixtureParams",
     "NormalParams",
     "Training",
     "Trigram",
