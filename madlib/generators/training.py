@@ -51,6 +51,7 @@ class Training:
         learning_rate: the largest.
         warmup: share of the steps in which the learning rate rises.
         average: share of the steps over which the weights are averaged.
+        betas: Adam's memory of the gradient and of its square.
     """
 
     n_steps: int
@@ -58,6 +59,7 @@ class Training:
     learning_rate: float
     warmup: float = 0.05
     average: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.999)
 
     def __post_init__(self):
         check_counts(n_steps=self.n_steps, batch_size=self.batch_size)
@@ -111,7 +113,8 @@ def train(
     optimizer = optax.adam(
         optax.warmup_cosine_decay_schedule(
             0.0, training.learning_rate, max(1, int(training.warmup * n_steps)), n_steps
-        )
+        ),
+        *training.betas,
     )
     decay = 1 - 1 / max(1.0, training.average * n_steps)
 
@@ -123,7 +126,8 @@ def train(
         value, gradient = jax.value_and_grad(
             lambda weights: loss(eqx.combine(weights, static), k_loss, batch)
         )(weights)
-        updates, moments = optimizer.update(gradient, moments)
+        with jax.numpy_dtype_promotion("standard"):  # which optax counts on
+            updates, moments = optimizer.update(gradient, moments)
         weights = optax.apply_updates(weights, updates)
         average = optax.incremental_update(weights, average, 1 - decay)
         diverged = jnp.where((diverged == 0) & ~jnp.isfinite(value), t, diverged)
@@ -181,10 +185,18 @@ def dense(layer: eqx.nn.Linear, inputs: Float[Array, "n inputs"]) -> Float[Array
     return outputs if layer.bias is None else outputs + layer.bias[None, :]
 
 
+@jax.custom_jvp
 def silu(inputs: Array) -> Array:
     """x times the logistic function of x, as `jax.nn.silu`, by a tanh, which is faster."""
-    half = 0.5 * inputs
-    return half + half * jnp.tanh(half)
+    return inputs * (0.5 + 0.5 * jnp.tanh(0.5 * inputs))
+
+
+@silu.defjvp
+def _silu_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (inputs,), (tangent,) = primals, tangents
+    logistic = 0.5 + 0.5 * jnp.tanh(0.5 * inputs)
+    outputs = inputs * logistic
+    return outputs, tangent * (logistic + outputs * (1 - logistic))
 
 
 def rebuild(network: Callable[[Key[Array, ""]], eqx.Module], weights: Any) -> eqx.Module:
@@ -197,6 +209,7 @@ def rebuild(network: Callable[[Key[Array, ""]], eqx.Module], weights: Any) -> eq
 def normalization(samples: Samples) -> tuple[Array, Array]:
     """Weighted mean [d] and standard deviation [d] of a training set, 1 where it is 0."""
     share = samples.weight / samples.weight.sum()
-    mean = share @ samples.points
-    variance = share @ (samples.points - mean[None, :]) ** 2
+    points = jnp.where(share[:, None] > 0, samples.points, 0.0)
+    mean = share @ points
+    variance = share @ (points - mean[None, :]) ** 2
     return mean, jnp.where(variance > 0, jnp.sqrt(variance), 1.0)
