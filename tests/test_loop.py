@@ -25,6 +25,9 @@ from madlib.generators import LanguageModel, Training
 
 from madlib.datasets import Samples
 
+
+from madlib.generators import CouplingFlow, Training
+
 N_GENERATIONS, BATCH = 5, 8
 
 
@@ -59,6 +62,9 @@ def kernels(shift):
     return targets.Target(params, params, family)
 
 
+
+FLOW = CouplingFlow(2, n_couplings=2, hidden=4, training=Training(4, 4, 1e-2))
+
 GENERATORS = {
     "gaussian": (Gaussian(2), normals, metrics.wasserstein2_squared),
     "gaussian points": (Gaussian(2, exact=False), normals, metrics.wasserstein2_squared),
@@ -75,6 +81,12 @@ GENERATORS = {
         KernelDensity(2, n_points=12, bandwidth=0.5),
         kernels,
         spread,
+
+
+    "flow": (
+        FLOW,
+        normals,
+        metrics.KullbackLeibler(FLOW, jnp.array([[0.0, 1.0], [2.0, 1.0]]), jnp.zeros(2)),
     ),
 }
 REGIMES = {
@@ -132,6 +144,11 @@ def test_contract(generator, regime, compilations):
     if type(base.params) is type(usual_target.params):
         for leaf, one in zip(base.params, usual_target.params, strict=True):
             assert leaf.shape == (BATCH, N_GENERATIONS, *one.shape)
+
+
+    own = base.params if type(base.params) is type(usual_target.params) else ()
+    for leaf, one in zip(own, usual_target.params if own else (), strict=True):
+        assert leaf.shape == (BATCH, N_GENERATIONS, *one.shape)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(base))
     assert len(np.unique(value[:, 0])) > 1, "replicates must differ"
 
@@ -150,6 +167,12 @@ def test_contract(generator, regime, compilations):
     ours = jax.tree.leaves(base.params)
     assert all(np.array_equal(a[:, :1], b) for a, b in zip(ours, first, strict=True))
     assert any(not np.array_equal(a[:, 1:], b) for a, b in zip(ours, rest, strict=True))
+
+
+    assert all(np.array_equal(leaf[:, :1], one) for leaf, one in zip(ours, first, strict=True))
+    assert not all(
+        np.array_equal(leaf[:, 1:], other) for leaf, other in zip(ours, rest, strict=True)
+    )
     assert bytes_of(other_target) != bytes_of(base)
 
     # A grid is many runs in one call; more replicates are more batches, the last one padded.
