@@ -12,12 +12,10 @@ from madlib.datasets import Dataset
 from madlib.generators.categorical import Categorical, CategoricalParams
 from madlib.generators.coupling_flow import CouplingFlow, FlowParams
 from madlib.generators.gaussian import Gaussian, NormalParams
-from madlib.generators.language import LanguageModel, LanguageParams
-from madlib.generators.ngram import Trigram, TrigramParams
-
-
 from madlib.generators.kernel_density import KernelDensity, KernelDensityParams
+from madlib.generators.language import LanguageModel, LanguageParams
 from madlib.generators.mixture import GaussianMixture, MixtureParams
+from madlib.generators.ngram import Trigram, TrigramParams
 from madlib.generators.training import Training
 
 __all__ = [
@@ -30,8 +28,6 @@ __all__ = [
     "Generator",
     "LanguageModel",
     "LanguageParams",
-
-
     "KernelDensity",
     "KernelDensityParams",
     "MixtureParams",
