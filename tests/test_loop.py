@@ -19,6 +19,9 @@ from madlib import (
     targets,
 )
 
+# Each contract compares runs of one program, whatever it was compiled to.
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 N_GENERATIONS, BATCH = 5, 8
 
 
