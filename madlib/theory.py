@@ -881,8 +881,8 @@ def _mean_root_eigenvalue(n_r, n_s, n_ini, lam, dim, v, s) -> Array:
     """E tr Sigma_t^(1/2)/dim for t = 1, 2, ..., in the limit of large dim: as long as v and s.
 
     The law of the eigenvalues x of Sigma_t is carried as g_t(z) = E z/(z + x) for z > 0, of which
-    E sqrt(x) = (1/pi) int (1 - g_t(z)) dz/sqrt(z). One generation later the resolvent is that of a +
-    b Sigma_t, with a and b at each z from a fixed point.
+    E sqrt(x) = (1/pi) int (1 - g_t(z)) dz/sqrt(z). A generation later the resolvent is that of
+    a + b Sigma_t, with a and b at each z from a fixed point.
     """
     log_z = np.linspace(-15, 15, 601)
     z = np.exp(log_z)

@@ -23,6 +23,9 @@ from madlib import (
 from madlib.datasets import Samples
 from madlib.generators import CouplingFlow, LanguageModel, Training
 
+# Each contract compares runs of one program, whatever it was compiled to.
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 N_GENERATIONS, BATCH = 5, 8
 
 

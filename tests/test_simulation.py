@@ -27,6 +27,7 @@ KEY = jax.random.key(0)
 EXACT, POINTS = Gaussian(2), Gaussian(2, exact=False)
 TARGET = targets.normal(1.0, 2.0)
 RECORD = (metrics.wasserstein2_squared, metrics.log_determinant)
+quick = pytest.mark.usefixtures("quick_compilation")
 # Programs of other shapes round differently; the random numbers are the same.
 SAME = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -148,6 +149,7 @@ def test_ten_thousand_generations_end_in_a_point_mass(d):
     assert len(np.unique(mean)) == mean.size, "each path stops at a point of its own"
 
 
+@quick
 def test_fewer_samples_than_dimensions_lose_dimensions():
     """n_s draws span n_s - 1 dimensions, and a subspace never grows again."""
     trajectory = collapse(
@@ -165,6 +167,7 @@ def test_fewer_samples_than_dimensions_lose_dimensions():
         np.testing.assert_allclose(inside, later, atol=1e-5)
 
 
+@quick
 @pytest.mark.parametrize(
     ("generator", "regime"),
     [
@@ -196,6 +199,7 @@ def test_two_samples_in_the_plane(generator, regime):
             assert (trajectory.record["total_variance"][:, -1] < 1e-6).all()
 
 
+@quick
 def test_modes_only():
     """lam = 0 draws the mean again and again: a point mass where nothing real is added."""
     target = targets.standard_normal(2)
@@ -206,6 +210,7 @@ def test_modes_only():
     assert (helped.record["total_variance"] > 0).all()
 
 
+@quick
 def test_real_data_only_is_the_baseline():
     """n_s = 0 in the fresh-data loop: every generation is a fresh fit to n_r real samples."""
     trajectory = collapse(EXACT, FreshData(10, 0), targets.standard_normal(2))
