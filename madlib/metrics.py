@@ -664,6 +664,8 @@ def _overlap(ours: tuple, theirs: tuple) -> Float[Array, ""]:
     def pair(mean, chol, other_mean, other_chol):
         root = triangular_root(jnp.concatenate([chol, other_chol], axis=1))
         scale = jnp.diagonal(root)
+        # Where the square of 1 / scale would overflow, the component is a point.
+        scale = jnp.where(scale > 1e-18, scale, 0.0)
         safe = root + jnp.diag(jnp.where(scale > 0, 0.0, 1.0))
         gap = mean - other_mean
         squares = jnp.sum(_solve_lower(safe, gap) ** 2)
