@@ -1,0 +1,112 @@
+"""A small classifier of real images: the space in which images are compared.
+
+Distances between pixels are not distances between pictures. As in the FID of Heusel et al. 2017, and
+as Alemohammad et al. 2023 do for handwritten digits, images are compared by what a network sees in
+them that has learned to tell classes apart: the activations of its last hidden layer.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from madlib.datasets import Samples
+from madlib.generators.training import Training, normalization, train
+from madlib.parameters import require
+from madlib.targets import Target
+
+
+class Network(eqx.Module):
+    """Two hidden layers; the second, narrow one is what images are compared by."""
+
+    layers: list[eqx.nn.Linear]
+
+    def __init__(self, dim: int, width: int, n_features: int, n_classes: int, key: Key[Array, ""]):
+        k_first, k_second, k_last = jax.random.split(key, 3)
+        self.layers = [
+            eqx.nn.Linear(dim, width, key=k_first),
+            eqx.nn.Linear(width, n_features, key=k_second),
+            eqx.nn.Linear(n_features, n_classes, key=k_last),
+        ]
+
+    def features(self, point: Array) -> Array:
+        first, second, _ = self.layers
+        return jax.nn.silu(second(jax.nn.silu(first(point))))
+
+    def __call__(self, point: Array) -> Array:
+        return self.layers[-1](self.features(point))
+
+
+class Classifier(eqx.Module):
+    """A trained classifier.
+
+    Attributes:
+        network: of standardized points.
+        mean: [d], of the training set.
+        scale: [], its root mean square standard deviation.
+    """
+
+    network: Network
+    mean: Float[Array, " d"]
+    scale: Float[Array, ""]
+
+    def features(self, points: Float[Array, "n d"]) -> Float[Array, "n f"]:
+        """The last hidden layer, [n, f]."""
+        return jax.vmap(self.network.features)(self._standard(points))
+
+    def labels(self, points: Float[Array, "n d"]) -> Int[Array, " n"]:
+        """The most probable class of each point, [n]."""
+        return jnp.argmax(jax.vmap(self.network)(self._standard(points)), axis=1)
+
+    def accuracy(self, samples: Samples) -> Float[Array, ""]:
+        """Share of the samples put into the class of their label."""
+        return jnp.mean(self.labels(samples.points) == samples.label)
+
+    def _standard(self, points: Array) -> Array:
+        return (points - self.mean[None, :]) / self.scale
+
+
+def fit_classifier(
+    key: Key[Array, ""],
+    target: Target,
+    *,
+    width: int = 128,
+    n_features: int = 32,
+    noise: float = 0.5,
+    training: Training = Training(n_steps=1500, batch_size=64, learning_rate=2e-3),
+) -> Classifier:
+    """Trains a classifier on all examples of a labeled target.
+
+    Args:
+        key: for the initial weights, the minibatches and the noise.
+        target: examples with labels, such as `targets.digits("training", labeled=True)`.
+        width: of the first hidden layer.
+        n_features: f, of the second.
+        noise: added to the training images, in units of their standard deviation: few images are
+            easily learned by heart.
+        training: minibatches.
+
+    Raises:
+        ParameterError: if the target has no labels.
+    """
+    n_classes = getattr(target.family, "n_classes", 0)
+    require(n_classes > 1, "a classifier needs labels", "a target without", "Use labeled=True.")
+    return _fit(key, target.params, n_classes, width, n_features, noise, training)
+
+
+@eqx.filter_jit
+def _fit(key, samples, n_classes, width, n_features, noise, training) -> Classifier:
+    mean, deviation = normalization(samples)
+    scale = jnp.sqrt(jnp.mean(deviation**2))
+
+    def network(key: Key[Array, ""]) -> Network:
+        return Network(samples.points.shape[1], width, n_features, n_classes, key)
+
+    def loss(network, key, batch):
+        points = batch.points + noise * jax.random.normal(key, batch.points.shape)
+        scores = jax.nn.log_softmax(jax.vmap(network)(points))
+        return -jnp.mean(jnp.take_along_axis(scores, batch.label[:, None], axis=1))
+
+    standard = samples._replace(points=(samples.points - mean[None, :]) / scale)
+    weights, _ = train(key, network, loss, standard, training)
+    return Classifier(weights, mean, scale)
