@@ -42,7 +42,7 @@ LEAST_NOISE, MOST_NOISE = 0.05, 20.0
 # Log of the noise of the training examples: normal, as in Karras et al. 2022, Table 1.
 LOG_NOISE_MEAN, LOG_NOISE_DEVIATION = -0.2, 1.2
 N_FREQUENCIES = 8
-# As loud as the points: Adam moves all weights at one speed, and would be slow to hear the class.
+# Adam moves all weights at one speed, and would be slow to hear one number in a hundred.
 LOUDNESS = 12.0
 
 
@@ -268,8 +268,8 @@ class Diffusion(PointGenerator):
         span = np.log(MOST_NOISE / LEAST_NOISE)
         angle = jnp.pi * jnp.log(level / LEAST_NOISE) / span
         angle = angle[:, None] * jnp.arange(1.0, 1 + N_FREQUENCIES)[None, :]
-        known = jax.nn.one_hot(label, self.n_classes + 1)
-        return LOUDNESS * jnp.concatenate([jnp.cos(angle), jnp.sin(angle), known], axis=1)
+        known = LOUDNESS * jax.nn.one_hot(label, self.n_classes + 1)
+        return jnp.concatenate([jnp.cos(angle), jnp.sin(angle), known], axis=1)
 
 
 def multistep(n_calls: int) -> tuple[Array, Array, Array, Array]:
