@@ -1,8 +1,8 @@
 """A small classifier of real images: the space in which images are compared.
 
-Distances between pixels are not distances between pictures. As in the FID of Heusel et al. 2017, and
-as Alemohammad et al. 2023 do for handwritten digits, images are compared by what a network sees in
-them that has learned to tell classes apart: the activations of its last hidden layer.
+Distances between pixels are not distances between pictures. As in the FID of Heusel et al. 2017,
+and as Alemohammad et al. 2023 do for handwritten digits, images are compared by what a network sees
+in them that has learned to tell classes apart: the activations of its last hidden layer.
 """
 
 import equinox as eqx
@@ -14,6 +14,8 @@ from madlib.datasets import Samples
 from madlib.generators.training import Training, normalization, train
 from madlib.parameters import require
 from madlib.targets import Target
+
+TRAINING = Training(n_steps=1500, batch_size=64, learning_rate=2e-3)
 
 
 class Network(eqx.Module):
@@ -73,7 +75,7 @@ def fit_classifier(
     width: int = 128,
     n_features: int = 32,
     noise: float = 0.5,
-    training: Training = Training(n_steps=1500, batch_size=64, learning_rate=2e-3),
+    training: Training = TRAINING,
 ) -> Classifier:
     """Trains a classifier on all examples of a labeled target.
 

@@ -3,24 +3,25 @@ r"""Denoising diffusion of labeled vectors with classifier-free guidance (DDPM, 
 A denoiser D(x; \sigma, c) is trained to find an example y of class c in x = y + \sigma noise. Noise
 is taken away along the probability-flow equation
 
-    dx / d\sigma = (x - D(x; \sigma, c)) / \sigma        from x ~ N(0, \sigma_max^2 I) to \sigma = 0,
+    dx / d\sigma = (x - D(x; \sigma, c)) / \sigma       from x ~ N(0, \sigma_max^2 I) to \sigma = 0,
 
 which is DDIM's deterministic sampler (Song et al. 2021) in the variables of Karras et al. 2022,
-integrated by the second-order multistep rule of Lu et al. 2022 (DPM-Solver++ 2M): one call per noise
-level. What the network F has to learn is what a normal law per class and pixel would not know,
+integrated by the second-order multistep rule of Lu et al. 2022 (DPM-Solver++ 2M): one call per
+noise level. The network F learns what a normal law per class and coordinate would not know,
 
-    D = m_c + v_c / (v_c + \sigma^2) (x - m_c) + \sigma \sqrt{v_c / (v_c + \sigma^2)} F(x; \sigma, c),
+    D = m_c + k (x - m_c) + \sigma \sqrt{k} F(x; \sigma, c),      k = v_c / (v_c + \sigma^2),
 
-with m_c, v_c the mean and the variance of the class (preconditioning as in Karras et al. 2022, whose
-scalars these generalize): F has unit variance as its target, and a class of one point is that point.
+with m_c and v_c the mean and the variance of the class: the preconditioning of Karras et al. 2022,
+with a number for each class and coordinate. F has unit variance to explain, and a class that has
+collapsed to a point is that point.
 
-The class is withheld from one example in ten, so that D knows the examples of no class as well, and
-sampling with bias $\lambda$ is guidance (Ho & Salimans 2022; Alemohammad et al. 2023, Appendix D)
-with weight w, $\lambda = 1/(1 + w)$,
+The class is withheld from one example in ten, so that D knows the whole set as well, and sampling
+with bias $\lambda$ is guidance (Ho & Salimans 2022; Alemohammad et al. 2023, Sec. 2) with weight w,
+$\lambda = 1/(1 + w)$,
 
     D_\lambda = D(x; \sigma, none) + (D(x; \sigma, c) - D(x; \sigma, none)) / \lambda .
 
-1 is unbiased, and 0 would be infinite guidance, which is refused. Labels travel with the samples.
+1 is unbiased; 0 would be guidance without bound, and is refused. Labels travel with the samples.
 """
 
 import dataclasses
@@ -99,13 +100,13 @@ class Denoiser(eqx.Module):
 
     def __init__(self, dim, n_conditions, width, n_blocks, key):
         k_enter, k_leave, *k_blocks = jax.random.split(key, 2 + n_blocks)
-        self.enter = eqx.nn.Linear(dim + n_conditions, width, key=k_enter)
+        self.enter = eqx.nn.Linear(dim, width, key=k_enter)
         self.blocks = [Block(width, n_conditions, key) for key in k_blocks]
         # Begins as F = 0, the normal law's own denoiser.
         self.leave = jax.tree.map(jnp.zeros_like, eqx.nn.Linear(width, dim, key=k_leave))
 
     def __call__(self, point: Array, condition: Array) -> Array:
-        hidden = self.enter(jnp.concatenate([point, condition]))
+        hidden = self.enter(point)
         for block in self.blocks:
             hidden = block(hidden, condition)
         return self.leave(jax.nn.silu(normalize(hidden)))
@@ -166,7 +167,7 @@ class Diffusion(PointGenerator):
             k_noise, k_level, k_class = jax.random.split(key, 3)
             n = len(batch.points)
             # One level in each n-th of the law: a minibatch sees all kinds of noise.
-            share = (jnp.arange(n) + jax.random.uniform(k_level, (n,), minval=1e-3)) / n
+            share = (jnp.arange(0.0, n) + jax.random.uniform(k_level, (n,), minval=1e-3)) / n
             deviate = jax.scipy.special.ndtri(jnp.minimum(share, 1 - 1e-3 / n))
             level = jnp.exp(LOG_NOISE_MEAN + LOG_NOISE_DEVIATION * deviate)
             withheld = jax.random.uniform(k_class, (n,)) < WITHHELD
@@ -183,7 +184,7 @@ class Diffusion(PointGenerator):
         return norms._replace(weights=weights, diverged=diverged)
 
     def draw(self, key: Key[Array, ""], params: DiffusionParams, n: int, lam=1.0) -> Samples:
-        """n synthetic examples with their labels, which have the frequencies of the training set."""
+        """n synthetic examples with labels, drawn as often as they were in the training set."""
         k_label, k_points = jax.random.split(key)
         label = jax.random.categorical(k_label, jnp.log(params.frequency), shape=(n,))
         return Samples.of(self.sample_of(k_points, params, label, lam), label)
@@ -233,7 +234,8 @@ class Diffusion(PointGenerator):
         total = jnp.sqrt(jnp.mean(variance))
         scale = jnp.where(total > 0, total, 1.0)
         standard = (points - mean[None, :]) / scale
-        member = share * (label[None, :] == jnp.arange(self.n_classes)[:, None])
+        own = label[None, :] == jnp.arange(self.n_classes)[:, None]
+        member = jnp.where(own, share[None, :], 0.0)
         frequency = member.sum(axis=1)
         within = member / jnp.where(frequency > 0, frequency, 1.0)[:, None]
         center = within @ standard

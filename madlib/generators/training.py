@@ -109,7 +109,8 @@ def train(
         value, gradient = jax.value_and_grad(
             lambda weights: loss(eqx.combine(weights, static), k_loss, batch)
         )(weights)
-        updates, moments = optimizer.update(gradient, moments)
+        with jax.numpy_dtype_promotion("standard"):  # which optax counts on
+            updates, moments = optimizer.update(gradient, moments)
         weights = optax.apply_updates(weights, updates)
         average = optax.incremental_update(weights, average, 1 - decay)
         diverged = jnp.where((diverged == 0) & ~jnp.isfinite(value), t + 1, diverged)
