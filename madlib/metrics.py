@@ -10,9 +10,10 @@ Three groups:
   used, held-out real data unless said otherwise, and show beside it the same metric between two
   real sets: finite samples never reach the ideal value.
 
-* **Metrics of samples in the loop**, `SampleScores` and `Examples`: objects with `n_samples`, for
-  generators whose parameters say nothing by themselves. `simulate(..., record=(...))` draws that
-  many samples of the model, with its bias, and hands them over.
+* **Metrics of samples in the loop**, `SampleScores`, `TailShares` and `Examples`: objects with
+  `n_samples`, for generators whose parameters say nothing by themselves.
+  `simulate(..., record=(...))` draws that many samples of the model, with its bias, and hands them
+  over. `KullbackLeibler` is for models with a density.
 
 One replicate everywhere; `jax.vmap` gives many.
 """
@@ -208,6 +209,45 @@ class Examples(eqx.Module):
         del reference
         labels = {} if samples.label is None else {"labels": samples.label}
         return {"examples": samples.points} | labels
+
+
+class TailShares(eqx.Module):
+    """How often a model's samples go far out: the share of them with |x_1| beyond each threshold.
+
+    Attributes:
+        thresholds: how far.
+        n_samples: how many samples of the model are drawn for it.
+    """
+
+    thresholds: tuple[float, ...] = eqx.field(static=True)
+    n_samples: int = eqx.field(static=True)
+
+    def __call__(self, samples: "Samples", reference: Any = None) -> dict[str, Array]:
+        del reference
+        size = jnp.abs(samples.points[:, 0])
+        return {f"beyond_{c:g}": jnp.mean(size > c) for c in self.thresholds}
+
+
+class KullbackLeibler(eqx.Module):
+    r"""$KL(P_r \| G^t)$ in nats, of models with a density, on held-out real points $x_i$.
+
+    The mean of $\log p(x_i) - \log q(x_i)$. It is what the negative log-likelihood of the points
+    exceeds the entropy of $P_r$ by, without the noise of $\log p(x_i)$ itself.
+
+    Attributes:
+        generator: has `log_prob(params, points)`.
+        points: [n, d], held out.
+        log_prob: [n], their true log-density.
+    """
+
+    generator: Any = eqx.field(static=True)
+    points: Float[Array, "n d"]
+    log_prob: Float[Array, " n"]
+    __name__ = "kullback_leibler"
+
+    def __call__(self, params: Any, reference: Any = None) -> Float[Array, ""]:
+        del reference
+        return jnp.mean(self.log_prob - self.generator.log_prob(params, self.points))
 
 
 class ManifoldScores(NamedTuple):
