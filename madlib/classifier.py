@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from madlib.datasets import Samples
-from madlib.generators.training import Training, normalization, train
+from madlib.generators.training import Training, dense, normalization, silu, train, untrained
 from madlib.parameters import require
 from madlib.targets import Target
 
@@ -21,22 +21,20 @@ TRAINING = Training(n_steps=1500, batch_size=64, learning_rate=2e-3)
 class Network(eqx.Module):
     """Two hidden layers; the second, narrow one is what images are compared by."""
 
-    layers: list[eqx.nn.Linear]
+    first: eqx.nn.Linear
+    second: eqx.nn.Linear
+    last: eqx.nn.Linear
 
     def __init__(self, dim: int, width: int, n_features: int, n_classes: int, key: Key[Array, ""]):
-        k_first, k_second, k_last = jax.random.split(key, 3)
-        self.layers = [
-            eqx.nn.Linear(dim, width, key=k_first),
-            eqx.nn.Linear(width, n_features, key=k_second),
-            eqx.nn.Linear(n_features, n_classes, key=k_last),
-        ]
+        self.first = eqx.nn.Linear(dim, width, key=key)
+        self.second = eqx.nn.Linear(width, n_features, key=key)
+        self.last = eqx.nn.Linear(n_features, n_classes, key=key)
 
-    def features(self, point: Array) -> Array:
-        first, second, _ = self.layers
-        return jax.nn.silu(second(jax.nn.silu(first(point))))
+    def features(self, points: Array) -> Array:
+        return silu(dense(self.second, silu(dense(self.first, points))))
 
-    def __call__(self, point: Array) -> Array:
-        return self.layers[-1](self.features(point))
+    def __call__(self, points: Array) -> Array:
+        return dense(self.last, self.features(points))
 
 
 class Classifier(eqx.Module):
@@ -54,11 +52,11 @@ class Classifier(eqx.Module):
 
     def features(self, points: Float[Array, "n d"]) -> Float[Array, "n f"]:
         """The last hidden layer, [n, f]."""
-        return jax.vmap(self.network.features)(self._standard(points))
+        return self.network.features(self._standard(points))
 
     def labels(self, points: Float[Array, "n d"]) -> Int[Array, " n"]:
         """The most probable class of each point, [n]."""
-        return jnp.argmax(jax.vmap(self.network)(self._standard(points)), axis=1)
+        return jnp.argmax(self.network(self._standard(points)), axis=1)
 
     def accuracy(self, samples: Samples) -> Float[Array, ""]:
         """Share of the samples put into the class of their label."""
@@ -102,11 +100,12 @@ def _fit(key, samples, n_classes, width, n_features, noise, training) -> Classif
     scale = jnp.sqrt(jnp.mean(deviation**2))
 
     def network(key: Key[Array, ""]) -> Network:
-        return Network(samples.points.shape[1], width, n_features, n_classes, key)
+        sizes = samples.points.shape[1], width, n_features, n_classes
+        return untrained(key, lambda key: Network(*sizes, key))
 
     def loss(network, key, batch):
         points = batch.points + noise * jax.random.normal(key, batch.points.shape)
-        scores = jax.nn.log_softmax(jax.vmap(network)(points))
+        scores = jax.nn.log_softmax(network(points))
         return -jnp.mean(jnp.take_along_axis(scores, batch.label[:, None], axis=1))
 
     standard = samples._replace(points=(samples.points - mean[None, :]) / scale)

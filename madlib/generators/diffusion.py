@@ -34,7 +34,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from madlib.datasets import Samples
-from madlib.generators.training import PointGenerator, Training, rebuild, train
+from madlib.generators.training import (
+    PointGenerator,
+    Training,
+    dense,
+    rebuild,
+    silu,
+    train,
+    untrained,
+)
 from madlib.parameters import check_counts, require
 
 WITHHELD = 0.1  # share of the examples that the network sees without their class.
@@ -80,41 +88,37 @@ class Block(eqx.Module):
     condition: eqx.nn.Linear
 
     def __init__(self, width: int, n_conditions: int, key: Key[Array, ""]):
-        k_inner, k_outer, k_condition = jax.random.split(key, 3)
-        self.inner = eqx.nn.Linear(width, width, key=k_inner)
-        self.outer = eqx.nn.Linear(width, width, key=k_outer)
-        self.condition = eqx.nn.Linear(n_conditions, width, use_bias=False, key=k_condition)
+        self.inner = eqx.nn.Linear(width, width, key=key)
+        self.outer = eqx.nn.Linear(width, width, key=key)
+        self.condition = eqx.nn.Linear(n_conditions, width, use_bias=False, key=key)
 
     def __call__(self, hidden: Array, condition: Array) -> Array:
-        return hidden + self.outer(
-            jax.nn.silu(self.inner(normalize(hidden)) + self.condition(condition))
-        )
+        raised = dense(self.inner, normalize(hidden)) + dense(self.condition, condition)
+        return hidden + dense(self.outer, silu(raised))
 
 
 class Denoiser(eqx.Module):
-    """Residual network F of a point [d] and its condition (noise and class)."""
+    """Residual network F of points [n, d] and their conditions, noise and class, [n, c]."""
 
     enter: eqx.nn.Linear
     blocks: list[Block]
     leave: eqx.nn.Linear
 
-    def __init__(self, dim, n_conditions, width, n_blocks, key):
-        k_enter, k_leave, *k_blocks = jax.random.split(key, 2 + n_blocks)
-        self.enter = eqx.nn.Linear(dim, width, key=k_enter)
-        self.blocks = [Block(width, n_conditions, key) for key in k_blocks]
-        # Begins as F = 0, the normal law's own denoiser.
-        self.leave = jax.tree.map(jnp.zeros_like, eqx.nn.Linear(width, dim, key=k_leave))
+    def __init__(self, dim: int, n_conditions: int, width: int, n_blocks: int, key: Key[Array, ""]):
+        self.enter = eqx.nn.Linear(dim, width, key=key)
+        self.blocks = [Block(width, n_conditions, key) for _ in range(n_blocks)]
+        self.leave = eqx.nn.Linear(width, dim, key=key)
 
-    def __call__(self, point: Array, condition: Array) -> Array:
-        hidden = self.enter(point)
+    def __call__(self, points: Array, conditions: Array) -> Array:
+        hidden = dense(self.enter, points)
         for block in self.blocks:
-            hidden = block(hidden, condition)
-        return self.leave(jax.nn.silu(normalize(hidden)))
+            hidden = block(hidden, conditions)
+        return dense(self.leave, silu(normalize(hidden)))
 
 
 def normalize(hidden: Array) -> Array:
     """To a root mean square of 1 (Zhang & Sennrich 2019)."""
-    return hidden * jax.lax.rsqrt(jnp.mean(hidden**2) + 1e-6)
+    return hidden * jax.lax.rsqrt(jnp.mean(hidden**2, axis=1, keepdims=True) + 1e-6)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +142,6 @@ class Diffusion(PointGenerator):
     training: Training = Training(
         n_steps=1000, batch_size=64, learning_rate=4e-3, warmup=0.05, average=0.15
     )
-    minimum_weight = 2
 
     def __post_init__(self):
         check_counts(
@@ -151,8 +154,11 @@ class Diffusion(PointGenerator):
         require(self.n_calls >= 2, "n_calls must be at least 2", self.n_calls, "Use 12, say.")
 
     def network(self, key: Key[Array, ""]) -> Denoiser:
-        n_conditions = 2 * N_FREQUENCIES + self.n_classes + 1
-        return Denoiser(self.dim, n_conditions, self.width, self.n_blocks, key)
+        """Untrained; its last layer is zero, so that it begins as the normal laws' own denoiser."""
+        sizes = self.dim, 2 * N_FREQUENCIES + self.n_classes + 1, self.width, self.n_blocks
+        drawn = untrained(key, lambda key: Denoiser(*sizes, key))
+        zero = jax.tree.map(jnp.zeros_like, drawn.leave)
+        return eqx.tree_at(lambda network: network.leave, drawn, zero)
 
     def fit(self, key: Key[Array, ""], dataset: Samples) -> DiffusionParams:
         require(
@@ -263,7 +269,7 @@ class Diffusion(PointGenerator):
         kept = spread / (spread + noise)
         scale = jnp.sqrt(noise * kept)
         seen = points / jnp.sqrt(norms.spread[-1:] + noise)
-        learned = jax.vmap(network)(seen, self._condition(level, label))
+        learned = network(seen, self._condition(level, label))
         return center + kept * (points - center) + scale * learned, scale
 
     def _condition(self, level: Float[Array, " n"], label: Int[Array, " n"]) -> Float[Array, "n c"]:
