@@ -18,7 +18,7 @@ from madlib import (
     simulate,
     targets,
 )
-from madlib.generators import CouplingFlow, Training
+from madlib.generators import CouplingFlow, Diffusion, Training
 
 N_GENERATIONS, BATCH = 5, 8
 
@@ -32,6 +32,15 @@ def symbols(shift):
     return targets.zipf(5, 1.0 + shift)
 
 
+def labeled_points(shift):
+    points = np.random.default_rng(0).standard_normal((12, 2)) + shift
+    return targets.empirical(points, np.arange(12) % 2)
+
+
+def class_spread(params, reference):
+    return jnp.sum(params.spread)
+
+
 FLOW = CouplingFlow(2, n_couplings=2, hidden=4, training=Training(4, 4, 1e-2))
 
 GENERATORS = {
@@ -43,6 +52,11 @@ GENERATORS = {
         FLOW,
         normals,
         metrics.KullbackLeibler(FLOW, jnp.array([[0.0, 1.0], [2.0, 1.0]]), jnp.zeros(2)),
+    ),
+    "diffusion": (
+        Diffusion(2, 2, width=8, n_blocks=1, n_calls=3, training=Training(4, 4, 1e-2)),
+        labeled_points,
+        class_spread,
     ),
 }
 REGIMES = {

@@ -11,6 +11,7 @@ from jaxtyping import Array, Key
 from madlib.datasets import Dataset
 from madlib.generators.categorical import Categorical, CategoricalParams
 from madlib.generators.coupling_flow import CouplingFlow, FlowParams
+from madlib.generators.diffusion import Diffusion, DiffusionParams
 from madlib.generators.gaussian import Gaussian, NormalParams
 from madlib.generators.training import Training
 
@@ -18,6 +19,8 @@ __all__ = [
     "Categorical",
     "CategoricalParams",
     "CouplingFlow",
+    "Diffusion",
+    "DiffusionParams",
     "FlowParams",
     "Gaussian",
     "Generator",
