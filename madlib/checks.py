@@ -79,6 +79,8 @@ def check_simulation(
         repr(lam),
         "1 is unbiased sampling, 0 keeps only the modes.",
     )
+    if hasattr(generator, "check_lam"):
+        generator.check_lam(lam)
     require(
         all(map(callable, record)),
         "record must hold metrics, functions of (params, reference)",

@@ -218,8 +218,42 @@ class SampleScores(eqx.Module):
         return {f"{self.prefix}{name}": value for name, value in scores.items()}
 
 
+class ClassScores(eqx.Module):
+    """What a classifier makes of labeled samples: are they what they were meant to be, and how far
+    apart are the classes?
+
+    Attributes:
+        classifier: has `labels(points)` and `features(points)`; see `madlib.classifier`.
+        n_samples: how many samples of the model are drawn for it.
+    """
+
+    classifier: Any
+    n_samples: int = eqx.field(static=True)
+
+    def __call__(self, samples: "Samples", reference: Any = None) -> dict[str, Array]:
+        """Returns three values.
+
+        label_accuracy: share of the samples that the classifier puts into their class.
+        variance_within: mean squared distance of a sample's features from the mean of its class.
+        variance_between: mean squared distance of the class means from the mean of all samples.
+        """
+        del reference
+        right = self.classifier.labels(samples.points) == samples.label
+        features = self.classifier.features(samples.points)
+        same = (samples.label[:, None] == samples.label[None, :]).astype(features.dtype)
+        center = same @ features / jnp.sum(same, axis=1, keepdims=True)
+        between = center - jnp.mean(features, axis=0, keepdims=True)
+        return {
+            "label_accuracy": jnp.mean(right),
+            "variance_within": jnp.mean(jnp.sum((features - center) ** 2, axis=1)),
+            "variance_between": jnp.mean(jnp.sum(between**2, axis=1)),
+        }
+
+
 class Examples(eqx.Module):
     """The first samples of a model themselves, to look at: record["examples"], [..., n_samples, d].
+
+    Where samples have labels, record["labels"], [..., n_samples], has them.
 
     Attributes:
         n_samples: how many.
@@ -229,7 +263,8 @@ class Examples(eqx.Module):
 
     def __call__(self, samples: "Samples", reference: Any = None) -> dict[str, Array]:
         del reference
-        return {"examples": samples.points}
+        labels = {} if samples.label is None else {"labels": samples.label}
+        return {"examples": samples.points} | labels
 
 
 class TailShares(eqx.Module):

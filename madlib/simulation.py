@@ -173,7 +173,7 @@ def _begin_batch(
         )
         return state, (params if keep_params else None, values), failure[-1]
 
-    return _vmap_over_devices(one, cells, replicate)
+    return _vmap_over_devices(one, cells, replicate, hasattr(generator, "training"))
 
 
 @eqx.filter_jit
@@ -186,13 +186,23 @@ def _advance_batch(
         )
         return state, (params if keep_params else None, values), failure[-1]
 
-    return _vmap_over_devices(one, cells, state)
+    return _vmap_over_devices(one, cells, state, hasattr(generator, "training"))
 
 
-def _vmap_over_devices(function: Callable, cells: Any, batched: Any) -> Any:
+def _vmap_over_devices(function: Callable, cells: Any, batched: Any, trained: bool) -> Any:
     """function(cell, batched) over their leading axis, each device taking its share of it."""
     traced, static = eqx.partition(cells, eqx.is_array)
-    mapped = jax.vmap(lambda traced, batched: function(eqx.combine(traced, static), batched))
+
+    def one(traced: Any, batched: Any) -> Any:
+        return function(eqx.combine(traced, static), batched)
+
+    def only(*items: Any) -> Any:
+        # Without an axis of length 1, XLA computes nothing twice in another layout.
+        first = jax.tree.map(lambda leaf: leaf[0], items)
+        return jax.tree.map(lambda leaf: leaf[None], one(*first))
+
+    (n_items,) = {leaf.shape[0] for leaf in jax.tree.leaves(batched)}
+    mapped = only if trained and n_items == jax.local_device_count() else jax.vmap(one)
     mesh, spec = Mesh(jax.local_devices(), ("replicates",)), PartitionSpec("replicates")
     return jax.shard_map(mapped, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)(
         traced, batched

@@ -317,6 +317,43 @@ def digits(part: str = "all", *, labeled: bool = False, replace: bool = True) ->
     return _images(*load_digits(return_X_y=True), 16, N_TRAINING_DIGITS, part, labeled, replace)
 
 
+N_TRAINING_MNIST = 60_000  # the other 10,000 are held out.
+
+
+def mnist(part: str = "all", *, labeled: bool = False, replace: bool = True) -> Target:
+    """The 70,000 digits of MNIST, 28 x 28 pixels in [0, 1]: points [n, 784].
+
+    They come from OpenML, over the network the first time, and are kept by scikit-learn.
+
+    Args:
+        part, labeled, replace: as for `digits`; the held-out part has 10,000 images.
+
+    Raises:
+        ParameterError: if they are not here and OpenML cannot be reached.
+    """
+    from sklearn.datasets import fetch_openml
+
+    try:
+        points, labels = fetch_openml(
+            "mnist_784", version=1, return_X_y=True, as_frame=False, n_retries=0
+        )
+    except (OSError, ValueError) as error:
+        raise ParameterError(
+            "MNIST must come from OpenML, over the network, the first time; got "
+            f"{type(error).__name__}. Connect once, or use digits, which need no network."
+        ) from None
+    return _images(points, labels.astype(int), 255, N_TRAINING_MNIST, part, labeled, replace)
+
+
+IMAGES = {"digits": digits, "mnist": mnist}
+
+
+def images(name: str, part: str = "all", *, labeled: bool = False, replace: bool = True) -> Target:
+    """The set of images of this name, "digits" or "mnist"; the rest as for `digits`."""
+    require(name in IMAGES, f"images must be one of {', '.join(IMAGES)}", repr(name), "Choose one.")
+    return IMAGES[name](part, labeled=labeled, replace=replace)
+
+
 def _images(points, labels, largest, n_training, part, labeled, replace) -> Target:
     rows = _part(len(points), n_training, part)
     return empirical(points[rows] / largest, labels[rows] if labeled else None, replace=replace)

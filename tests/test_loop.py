@@ -21,7 +21,7 @@ from madlib import (
     targets,
 )
 from madlib.datasets import Samples
-from madlib.generators import CouplingFlow, LanguageModel, Training
+from madlib.generators import CouplingFlow, Diffusion, LanguageModel, Training
 
 # Each contract compares runs of one program, whatever it was compiled to.
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -60,6 +60,15 @@ def kernels(shift):
     return targets.Target(params, params, family)
 
 
+def labeled_points(shift):
+    points = np.random.default_rng(0).standard_normal((12, 2)) + shift
+    return targets.empirical(points, np.arange(12) % 2)
+
+
+def class_spread(params, reference):
+    return jnp.sum(params.spread)
+
+
 FLOW = CouplingFlow(2, n_couplings=2, hidden=4, training=Training(4, 4, 1e-2))
 
 GENERATORS = {
@@ -82,6 +91,11 @@ GENERATORS = {
         FLOW,
         normals,
         metrics.KullbackLeibler(FLOW, jnp.array([[0.0, 1.0], [2.0, 1.0]]), jnp.zeros(2)),
+    ),
+    "diffusion": (
+        Diffusion(2, 2, width=8, n_blocks=1, n_calls=3, training=Training(4, 4, 1e-2)),
+        labeled_points,
+        class_spread,
     ),
 }
 REGIMES = {

@@ -11,6 +11,7 @@ from jaxtyping import Array, Key
 from madlib.datasets import Dataset
 from madlib.generators.categorical import Categorical, CategoricalParams
 from madlib.generators.coupling_flow import CouplingFlow, FlowParams
+from madlib.generators.diffusion import Diffusion, DiffusionParams
 from madlib.generators.gaussian import Gaussian, NormalParams
 from madlib.generators.kernel_density import KernelDensity, KernelDensityParams
 from madlib.generators.language import LanguageModel, LanguageParams
@@ -22,6 +23,8 @@ __all__ = [
     "Categorical",
     "CategoricalParams",
     "CouplingFlow",
+    "Diffusion",
+    "DiffusionParams",
     "FlowParams",
     "Gaussian",
     "GaussianMixture",

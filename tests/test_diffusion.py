@@ -1,0 +1,199 @@
+"""Diffusion: the sampler against the exact flow, the denoiser against the exact posterior mean."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from madlib import FullySynthetic, ParameterError, simulate, targets
+from madlib.datasets import Samples
+from madlib.generators import Diffusion, Training
+from madlib.generators.diffusion import LEAST_NOISE, MOST_NOISE
+
+TINY = Training(n_steps=4, batch_size=8, learning_rate=1e-3)
+
+
+def untrained(generator, points, label, weight=None):
+    """A model before training, F = 0: a normal law per class and coordinate, exactly."""
+    samples = Samples.of(jnp.asarray(points, jnp.float32), jnp.asarray(label))
+    if weight is not None:
+        samples = samples._replace(weight=jnp.asarray(weight, jnp.float32))
+    return generator._norms(samples)._replace(weights=generator.network(jax.random.key(0)))
+
+
+def two_classes(gap, n=4000):
+    """Normal classes of equal variance in three dimensions, means -gap and gap in the first."""
+    label = np.arange(n) % 2
+    points = np.random.default_rng(0).standard_normal((n, 3))
+    points[:, 0] += np.where(label, gap, -gap)
+    return points, label
+
+
+def test_the_sampler_solves_the_flow_to_second_order():
+    """For a normal law dx/d sigma is linear; the last call jumps from LEAST_NOISE to D."""
+    points, label = two_classes(2.0)
+    key, drawn = jax.random.key(1), jnp.arange(400) % 2
+    errors = []
+    for n_calls in (20, 40):
+        generator = Diffusion(3, 2, n_calls=n_calls)
+        params = untrained(generator, points, label)
+        params = params._replace(low=params.low - 100, high=params.high + 100)
+        found = np.asarray(generator.sample_of(key, params, drawn), np.float64)
+        center, v = np.float64(params.center)[drawn], np.float64(params.spread)[drawn]
+        start = MOST_NOISE * np.float64(jax.random.normal(key, (400, 3)))
+        shrink = np.sqrt((v + LEAST_NOISE**2) / (v + MOST_NOISE**2)) * v / (v + LEAST_NOISE**2)
+        exact = center + (start - center) * shrink
+        exact = np.float64(params.mean) + float(params.scale) * exact
+        errors.append(np.sqrt(np.mean((found - exact) ** 2)))
+    assert errors[1] < 0.01, errors
+    assert 3 < errors[0] / errors[1] < 6, errors
+
+
+def test_guidance_moves_class_means_apart():
+    """With equal variances D is linear, and lam moves the class mean m to m / lam."""
+    points, label = two_classes(1.0)
+    generator = Diffusion(3, 2, n_calls=40)
+    params = untrained(generator, points, label)
+    # The whole set as one normal law of the variance of each class.
+    params = params._replace(spread=jnp.ones((3, 3)), low=params.low - 100, high=params.high + 100)
+    for lam in (1.0, 0.5):
+        drawn = jnp.arange(4000) % 2
+        found = generator.sample_of(jax.random.key(0), params, drawn, lam)
+        found = (np.asarray(found) - np.asarray(params.mean)) / float(params.scale)
+        for c in (0, 1):
+            own = found[np.asarray(drawn) == c]
+            se = own.std(0) / np.sqrt(len(own))
+            expected = np.asarray(params.center[c]) / lam
+            # The flow begins at MOST_NOISE and not at infinity: a share 1/MOST_NOISE is missing.
+            tolerance = 5 * se + np.abs(expected) / MOST_NOISE
+            assert (np.abs(own.mean(0) - expected) < tolerance).all(), (lam, own.mean(0), expected)
+
+
+def test_labels_have_the_weighted_frequencies():
+    label = np.array([0, 0, 1, 2, 2, 2])
+    weight = np.array([1.0, 2.0, 3.0, 0.0, 0.0, 4.0])
+    points = np.random.default_rng(0).standard_normal((6, 2))
+    generator = Diffusion(2, 4, n_calls=2)
+    params = untrained(generator, points, label, weight)
+    np.testing.assert_allclose(params.frequency, [0.3, 0.3, 0.4, 0.0], rtol=1e-6)
+    n = 5000
+    counts = np.bincount(generator.draw(jax.random.key(0), params, n).label, minlength=4)
+    assert counts[3] == 0
+    assert stats.chisquare(counts[:3], n * np.array([0.3, 0.3, 0.4])).pvalue > 1e-3
+    own = weight * (label == 0)
+    mean = own @ points / own.sum()
+    standard = np.asarray(params.mean + params.scale * params.center[0])
+    np.testing.assert_allclose(standard, mean, atol=1e-6)
+    variance = own @ (points - mean) ** 2 / own.sum()
+    np.testing.assert_allclose(params.spread[0] * params.scale**2, variance, rtol=1e-4)
+
+
+def test_unused_room_is_not_seen():
+    points, label = two_classes(1.0, n=32)
+    generator = Diffusion(3, 2, width=8, n_blocks=1, n_calls=4, training=TINY)
+    full = Samples.of(jnp.asarray(points, jnp.float32), jnp.asarray(label))
+    room = Samples(jnp.full((9, 3), 1e3), jnp.zeros(9), jnp.ones(9, int))
+    fit = jax.jit(lambda samples: generator.fit(jax.random.key(0), samples))
+    for ours, theirs in zip(
+        jax.tree.leaves(fit(full)), jax.tree.leaves(fit(full + room)), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_collapse_has_its_limit():
+    """Identical points are drawn again; so is a class of one point; a lost class stays lost."""
+    generator = Diffusion(2, 3, width=8, n_blocks=1, n_calls=4, training=TINY)
+    fit = jax.jit(lambda samples: generator.fit(jax.random.key(0), samples))
+    label = jnp.asarray([0, 0, 0, 1])
+    same = Samples.of(jnp.full((4, 2), 0.3), label)
+    params = fit(same)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+    assert not params.diverged
+    drawn = generator.draw(jax.random.key(1), params, 200, 0.5)
+    assert (drawn.points == 0.3).all() and set(np.asarray(drawn.label)) <= {0, 1}
+
+    spread = jnp.asarray([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0], [5.0, -3.0]])
+    params = fit(same._replace(points=spread))
+    assert not params.diverged
+    drawn = generator.draw(jax.random.key(1), params, 200)
+    alone = np.asarray(drawn.points)[np.asarray(drawn.label) == 1]
+    np.testing.assert_allclose(alone, np.broadcast_to([5.0, -3.0], alone.shape), atol=1e-4)
+    drawn, spread = np.asarray(drawn.points), np.asarray(spread)
+    assert (drawn <= spread.max(0)).all() and (drawn >= spread.min(0)).all()
+
+
+def test_the_denoiser_learns_the_posterior_mean():
+    """Each class is two narrow normals at +-1 along its own axis: nothing that F = 0 could know."""
+    deviation, n = 0.1, 512
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, n)
+    points = deviation * rng.standard_normal((n, 2))
+    points[np.arange(n), label] += rng.choice([-1.0, 1.0], n)
+    samples = Samples.of(jnp.asarray(points, jnp.float32), jnp.asarray(label))
+    training = Training(n_steps=400, batch_size=64, learning_rate=4e-3, average=0.15)
+    generator = Diffusion(2, 2, width=32, n_blocks=1, training=training)
+    params = jax.jit(generator.fit)(jax.random.key(0), samples)
+
+    scale, mean = float(params.scale), np.asarray(params.mean)
+    level = np.exp(rng.uniform(np.log(0.2), np.log(2.0), 2000))
+    rows = rng.integers(0, n, 2000)
+    clean, own = points[rows], label[rows]
+    noise = scale * level
+    noisy = clean + noise[:, None] * rng.standard_normal((2000, 2))
+    modes = np.stack([np.where(np.arange(2) == own[:, None], sign, 0.0) for sign in (-1, 1)], 1)
+    total = deviation**2 + noise**2
+    odds = -(((noisy[:, None] - modes) ** 2).sum(-1)) / 2 / total[:, None]
+    odds = np.exp(odds - odds.max(1, keepdims=True))
+    odds /= odds.sum(1, keepdims=True)
+    kept = (deviation**2 / total)[:, None, None]
+    exact = (odds[..., None] * (modes + kept * (noisy[:, None] - modes))).sum(1)
+
+    def error(params):
+        standard = jnp.asarray((noisy - mean) / scale, jnp.float32)
+        args = standard, jnp.asarray(level, jnp.float32), jnp.asarray(own)
+        found, _ = generator._denoise(params.weights, params, *args)
+        return np.mean((mean + scale * np.asarray(found) - exact) ** 2)
+
+    untaught = params._replace(weights=generator.network(jax.random.key(0)))
+    assert error(params) < 0.1 * error(untaught), (error(params), error(untaught))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Diffusion(2, 0), ["n_classes must be a whole number >= 1"]),
+        (lambda: Diffusion(2, 2, n_calls=1), ["n_calls must be at least 2", "1"]),
+        (
+            lambda: Diffusion(2, 2).fit(jax.random.key(0), Samples.of(jnp.ones((4, 2)))),
+            ["labeled samples", "without labels"],
+        ),
+        (lambda: loop(lam=0.0), ["(0, 1]", "0.0", "1/lam"]),
+        (lambda: loop(lam=np.array([0.5, 0.0])), ["(0, 1]"]),
+        (lambda: loop(n_classes=3), ["n_classes", "3 and 2"]),
+        (lambda: loop(labels=None), ["n_classes", "2 and 0"]),
+    ],
+)
+def test_mistakes_are_one_line(call, words):
+    with pytest.raises(ParameterError) as refused:
+        call()
+    message = str(refused.value)
+    assert "\n" not in message and all(word in message for word in words), message
+
+
+def loop(lam=1.0, n_classes=2, labels=(0, 1, 0, 1)):
+    target = targets.empirical(np.arange(8.0).reshape(4, 2), labels)
+    settings = {"n_ini": 4, "n_generations": 2, "n_replicates": 2, "lam": lam}
+    return simulate(
+        jax.random.key(0), Diffusion(2, n_classes), FullySynthetic(4), target, **settings
+    )
+
+
+def test_a_diverging_fit_is_named():
+    target = targets.empirical(np.random.default_rng(0).normal(size=(16, 2)), np.arange(16) % 2)
+    wild = Training(n_steps=200, batch_size=8, learning_rate=1e30)
+    with pytest.raises(ParameterError, match=r"generation 1, step \d+ of the training"):
+        simulate(
+            *(jax.random.key(0), Diffusion(2, 2, 8, 1, 3, wild), FullySynthetic(16), target),
+            **{"n_ini": 16, "n_generations": 1, "n_replicates": 2},
+        )
