@@ -13,6 +13,8 @@ from madlib.generators.categorical import Categorical, CategoricalParams
 from madlib.generators.coupling_flow import CouplingFlow, FlowParams
 from madlib.generators.gaussian import Gaussian, NormalParams
 from madlib.generators.training import Training
+from madlib.generators.vae import VAE, VAEParams
+from madlib.generators.wgan import WGAN, WGANParams
 
 __all__ = [
     "Categorical",
@@ -23,6 +25,10 @@ __all__ = [
     "Generator",
     "NormalParams",
     "Training",
+    "VAE",
+    "VAEParams",
+    "WGAN",
+    "WGANParams",
     "pointwise",
 ]
 

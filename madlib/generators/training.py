@@ -46,6 +46,7 @@ class Training:
         learning_rate: the largest.
         warmup: share of the steps in which the learning rate rises.
         average: share of the steps over which the weights are averaged.
+        betas: Adam's memory of the gradient and of its square.
     """
 
     n_steps: int
@@ -53,6 +54,7 @@ class Training:
     learning_rate: float
     warmup: float = 0.05
     average: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.999)
 
     def __post_init__(self):
         check_counts(n_steps=self.n_steps, batch_size=self.batch_size)
@@ -97,7 +99,8 @@ def train(
     optimizer = optax.adam(
         optax.warmup_cosine_decay_schedule(
             0.0, training.learning_rate, max(1, int(training.warmup * n_steps)), n_steps
-        )
+        ),
+        *training.betas,
     )
     decay = 1 - 1 / max(1.0, training.average * n_steps)
     cumulative = jnp.cumsum(samples.weight)
@@ -141,4 +144,16 @@ def normalization(samples: Samples) -> tuple[Array, Array]:
     share = samples.weight / samples.weight.sum()
     mean = share @ samples.points
     variance = share @ (samples.points - mean[None, :]) ** 2
+    return mean, jnp.where(variance > 0, jnp.sqrt(variance), 1.0)
+
+
+def common_normalization(samples: Samples) -> tuple[Array, Array]:
+    """Weighted mean [d] and one standard deviation [] for all coordinates, 1 where it is 0.
+
+    The root mean square over coordinates: distances keep their proportions, and coordinates that
+    hardly vary stay small.
+    """
+    share = samples.weight / samples.weight.sum()
+    mean = share @ samples.points
+    variance = jnp.mean(share @ (samples.points - mean[None, :]) ** 2)
     return mean, jnp.where(variance > 0, jnp.sqrt(variance), 1.0)
