@@ -18,6 +18,7 @@ from madlib import (
     simulate,
     targets,
 )
+from madlib.generators import VAE, WGAN, Training
 
 N_GENERATIONS, BATCH = 5, 8
 
@@ -31,11 +32,22 @@ def symbols(shift):
     return targets.zipf(5, 1.0 + shift)
 
 
+def points(shift):
+    return targets.empirical(np.random.default_rng(0).standard_normal((12, 2)) + shift)
+
+
+def scale(params, reference):
+    return params.scale
+
+
+NETWORK = {"n_latent": 2, "hidden": 8, "training": Training(4, 4, 1e-2)}
 GENERATORS = {
     "gaussian": (Gaussian(2), normals, metrics.wasserstein2_squared),
     "gaussian points": (Gaussian(2, exact=False), normals, metrics.wasserstein2_squared),
     "categorical": (Categorical(5), symbols, metrics.heterozygosity),
     "categorical points": (Categorical(5, exact=False), symbols, metrics.heterozygosity),
+    "vae": (VAE(2, **NETWORK), points, scale),
+    "wgan": (WGAN(2, **NETWORK), points, scale),
 }
 REGIMES = {
     "fully synthetic": (FullySynthetic(6), FullySynthetic(9)),
@@ -89,7 +101,8 @@ def test_contract(generator, regime, compilations):
     value = base.record[metric.__name__]
     assert np.array_equal(base.generation, np.arange(1, N_GENERATIONS + 1))
     assert value.shape == (BATCH, N_GENERATIONS)
-    for leaf, one in zip(base.params, usual_target.params, strict=True):
+    own = base.params if type(base.params) is type(usual_target.params) else ()
+    for leaf, one in zip(own, usual_target.params if own else (), strict=True):
         assert leaf.shape == (BATCH, N_GENERATIONS, *one.shape)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(base))
     assert len(np.unique(value[:, 0])) > 1, "replicates must differ"

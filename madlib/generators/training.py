@@ -112,7 +112,8 @@ def train(
         value, gradient = jax.value_and_grad(
             lambda weights: loss(eqx.combine(weights, static), k_loss, batch)
         )(weights)
-        updates, moments = optimizer.update(gradient, moments)
+        with jax.numpy_dtype_promotion("standard"):  # which optax counts on
+            updates, moments = optimizer.update(gradient, moments)
         weights = optax.apply_updates(weights, updates)
         average = optax.incremental_update(weights, average, 1 - decay)
         diverged = jnp.where((diverged == 0) & ~jnp.isfinite(value), t + 1, diverged)
@@ -147,13 +148,15 @@ def normalization(samples: Samples) -> tuple[Array, Array]:
     return mean, jnp.where(variance > 0, jnp.sqrt(variance), 1.0)
 
 
-def common_normalization(samples: Samples) -> tuple[Array, Array]:
-    """Weighted mean [d] and one standard deviation [] for all coordinates, 1 where it is 0.
+def standardize(samples: Samples) -> tuple[Samples, Array, Array]:
+    """Samples of mean 0 and variance 1 on average over coordinates, their mean [d] and scale [].
 
-    The root mean square over coordinates: distances keep their proportions, and coordinates that
-    hardly vary stay small.
+    One scale for all coordinates: distances keep their proportions, and coordinates that hardly
+    vary stay small. Where all points are the same one the scale is 0, and mean + scale * (whatever
+    a network says) is that point.
     """
     share = samples.weight / samples.weight.sum()
     mean = share @ samples.points
-    variance = jnp.mean(share @ (samples.points - mean[None, :]) ** 2)
-    return mean, jnp.where(variance > 0, jnp.sqrt(variance), 1.0)
+    centered = samples.points - mean[None, :]
+    scale = jnp.sqrt(jnp.mean(share @ centered**2))
+    return samples._replace(points=centered / jnp.where(scale > 0, scale, 1.0)), mean, scale

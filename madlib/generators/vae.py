@@ -25,17 +25,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from madlib.datasets import Samples
-from madlib.generators.training import (
-    PointGenerator,
-    Training,
-    common_normalization,
-    rebuild,
-    train,
-)
+from madlib.generators.training import PointGenerator, Training, rebuild, standardize, train
 from madlib.parameters import check_counts
 
-# Of the decoder's noise: where all points are alike, it would vanish and the density be infinite.
-LEAST_NOISE = 1e-2
+# Of the decoder. Where all points are alike, noise would vanish and the density be infinite; and
+# where training begins with noise as loud as the data, latent variables may never be heard.
+LEAST_NOISE, FIRST_NOISE = 0.01, 0.3
 
 
 class VAEParams(NamedTuple):
@@ -44,7 +39,7 @@ class VAEParams(NamedTuple):
     Attributes:
         weights: of encoder and decoder, with $\log \sigma$.
         mean: [d], m.
-        scale: [], s.
+        scale: [], s; 0 where the training set was a single point.
         diverged: [], see `madlib.generators.training.Trained`.
     """
 
@@ -111,15 +106,15 @@ class VAE(PointGenerator):
             return eqx.nn.MLP(n_in, n_out, self.hidden, 2, jax.nn.silu, key=key)
 
         encoder = layers(k_encoder, self.dim, 2 * self.n_latent)
-        return Autoencoder(encoder, layers(k_decoder, self.n_latent, self.dim), jnp.zeros(()))
+        decoder = layers(k_decoder, self.n_latent, self.dim)
+        return Autoencoder(encoder, decoder, jnp.log(jnp.asarray(FIRST_NOISE)))
 
     def fit(self, key: Key[Array, ""], dataset: Samples) -> VAEParams:
-        mean, scale = common_normalization(dataset)
+        standard, mean, scale = standardize(dataset)
 
         def loss(network, key, batch):
             return -jnp.mean(network.evidence_lower_bound(key, batch.points))
 
-        standard = dataset._replace(points=(dataset.points - mean[None, :]) / scale)
         weights, diverged = train(key, self.network, loss, standard, self.training)
         return VAEParams(weights, mean, scale, diverged)
 
