@@ -119,8 +119,11 @@ def test_contract(generator, regime, compilations):
         [leaf[:, rows] for leaf in jax.tree.leaves(biased.params)]
         for rows in (slice(1), slice(1, None))
     )
-    for ours, other, later in zip(jax.tree.leaves(base.params), first, rest, strict=True):
-        assert np.array_equal(ours[:, :1], other) and not np.array_equal(ours[:, 1:], later)
+    ours = jax.tree.leaves(base.params)
+    assert all(np.array_equal(leaf[:, :1], one) for leaf, one in zip(ours, first, strict=True))
+    assert not all(
+        np.array_equal(leaf[:, 1:], other) for leaf, other in zip(ours, rest, strict=True)
+    )
     assert bytes_of(other_target) != bytes_of(base)
 
     # A grid is many runs in one call; more replicates are more batches, the last one padded.
