@@ -13,6 +13,7 @@ from jaxtyping import Array, Key
 from tqdm import tqdm
 
 from madlib.checks import (
+    as_arrays,
     check_failure,
     check_grid,
     check_simulation,
@@ -47,10 +48,10 @@ def simulate(
 
     Compiled once per generator, regime type, n_generations, every and record; new values of lam, of
     the target's parameters, of the key and (where draws are exact) of the sizes compile nothing.
-    Those values may also be arrays: lam, n_ini and exact sizes broadcast against each other, and
-    the axes of that grid lead the result, so that a phase diagram is one call. Replicate i uses
-    `fold_in(key, i)` at every grid point, whatever the batches and devices: each grid point equals
-    its own separate run.
+    Those values may also be arrays or lists: lam, n_ini and exact sizes broadcast against each
+    other, and the axes of that grid lead the result, so that a phase diagram is one call. Replicate
+    i uses `fold_in(key, i)` at every grid point, whatever the batches and devices: each grid point
+    equals its own separate run.
 
     Args:
         key, generator, regime, target, n_ini, n_generations, lam, record, every: as in `run_loop`.
@@ -60,7 +61,7 @@ def simulate(
             `np.median`, or `functools.partial(np.quantile, q=[0.05, 0.5, 0.95])`. Parameters are
             not kept.
         batch_size: replicates times grid points per compiled call; by default what fits
-            `MEMORY_BUDGET` and `CACHE_BUDGET`.
+            `MEMORY_BUDGET` and, on a CPU, `CACHE_BUDGET`, or one network per core.
 
     Returns:
         Trajectory of NumPy arrays, axes [*grid, n_replicates, n_rows] leading; reduced, that axis
@@ -71,6 +72,7 @@ def simulate(
             network whose training diverged, after the batch in which it did.
     """
     record = (record,) if callable(record) else tuple(record)
+    regime, n_ini, lam = map(as_arrays, (regime, n_ini, lam))
     check_simulation(key, generator, regime, target, n_ini, lam, record, reduce)
     check_counts(n_generations=n_generations, n_replicates=n_replicates, every=every)
     check_counts(batch_size=1 if batch_size is None else batch_size)
@@ -99,10 +101,15 @@ def simulate(
 
     spans = np.arange(2, n_generations + 1).reshape(-1, every)
     row_bytes, work_bytes = _bytes_per_replicate(key, items(0, 1, 1)[1], *plan)
+    n_devices = jax.local_device_count()
     if batch_size is None:
         n_rows_kept = 1 + len(spans) if reduce is None else 1
-        batch_size = min(MEMORY_BUDGET // (row_bytes * n_rows_kept), CACHE_BUDGET // work_bytes)
-    n_devices = jax.local_device_count()
+        batch_size = MEMORY_BUDGET // max(row_bytes * n_rows_kept, work_bytes)
+        if jax.default_backend() == "cpu":
+            # The products of one network fill a core and its cache; those of several, batched, are
+            # slower than one after the other.
+            trained = hasattr(generator, "training")
+            batch_size = min(batch_size, n_devices if trained else CACHE_BUDGET // work_bytes)
     n_batches = math.ceil(n_items / max(batch_size, 1))
     # Whole vectors of 16 lanes: XLA computes the rest of a batch otherwise, with other last bits.
     lanes = n_devices * (16 if generator.exact and n_items >= 16 * n_devices else 1)

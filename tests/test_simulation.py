@@ -89,7 +89,7 @@ def test_reduce_is_reducing_afterwards(base, monkeypatch):
 
 
 def test_a_full_grid_reduced():
-    """Sizes and lam of a phase diagram, in one call, and one point of it on its own."""
+    """Sizes and lam of a phase diagram, as lists, in one call; one point of it on its own."""
 
     def run(n_r, n_s, lam):
         return simulate(
@@ -106,7 +106,7 @@ def test_a_full_grid_reduced():
             batch_size=4,
         )
 
-    n_r, n_s, lam = np.array([5, 8]), np.array([[6], [0], [9]]), np.array([[[0.7]], [[1.0]]])
+    n_r, n_s, lam = [5, 8], [[6], [0], [9]], [[[0.7]], [[1.0]]]
     grid, point = run(n_r, n_s, lam), run(8, 9, 0.7)
     for name, value in grid.record.items():
         assert value.shape == (2, 3, 2, 7)
@@ -262,6 +262,10 @@ BAD = [
     (refused(lam=np.nan), ["lam", "[0, 1]", "nan"]),
     (refused(lam="1"), ["lam", "[0, 1]", "'1'"]),
     (refused(lam=True), ["lam", "[0, 1]", "True"]),
+    (refused(lam=[0.5, 2.0]), ["lam", "[0, 1]", "2."]),
+    (refused(n_ini=[[5], [5, 6]]), ["rectangular", "[[5], [5, 6]]", "equal length"]),
+    (refused(n_ini=["5"]), ["n_ini", "whole number >= 0", "'5'"]),
+    (refused(n_ini=[5, 6], lam=[0.1, 0.2, 0.3]), ["broadcast", "(2,)", "(3,)"]),
     (refused(lam=np.array([0.5, 2.0])), ["lam", "[0, 1]", "2."]),
     (refused(n_generations=0), ["n_generations", ">= 1", "0"]),
     (refused(n_generations=3.0), ["n_generations", ">= 1", "3.0"]),
@@ -279,6 +283,7 @@ BAD = [
         refused(Gaussian(64), FullySynthetic(np.array([5, 6])), targets.digits()),
         ["n_s", "single int where points are drawn", "once per value"],
     ),
+    (refused(Gaussian(1, exact=False), FullySynthetic([5, 6])), ["n_s", "single int"]),
     (refused(Gaussian(1, exact=False), FullySynthetic(5.0)), ["n_s", "single int", "5.0"]),
     (
         refused(regime=AccumulateSubsample(np.array([5, 6]), 5)),

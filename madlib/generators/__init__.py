@@ -12,6 +12,10 @@ from madlib.datasets import Dataset
 from madlib.generators.categorical import Categorical, CategoricalParams
 from madlib.generators.coupling_flow import CouplingFlow, FlowParams
 from madlib.generators.gaussian import Gaussian, NormalParams
+from madlib.generators.kernel_density import KernelDensity, KernelDensityParams
+from madlib.generators.language import LanguageModel, LanguageParams
+from madlib.generators.mixture import GaussianMixture, MixtureParams
+from madlib.generators.ngram import Trigram, TrigramParams
 from madlib.generators.training import Training
 from madlib.generators.vae import VAE, VAEParams
 from madlib.generators.wgan import WGAN, WGANParams
@@ -22,9 +26,17 @@ __all__ = [
     "CouplingFlow",
     "FlowParams",
     "Gaussian",
+    "GaussianMixture",
     "Generator",
+    "LanguageModel",
+    "LanguageParams",
+    "KernelDensity",
+    "KernelDensityParams",
+    "MixtureParams",
     "NormalParams",
     "Training",
+    "Trigram",
+    "TrigramParams",
     "VAE",
     "VAEParams",
     "WGAN",

@@ -25,7 +25,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from madlib.datasets import Samples
-from madlib.generators.training import PointGenerator, Training, rebuild, standardize, train
+from madlib.generators.training import (
+    PointGenerator,
+    Training,
+    rebuild,
+    silu,
+    standardize,
+    train,
+    untrained,
+)
 from madlib.parameters import check_counts
 
 # Of the decoder. Where all points are alike, noise would vanish and the density be infinite; and
@@ -94,7 +102,6 @@ class VAE(PointGenerator):
     n_latent: int = 10
     hidden: int = 64
     training: Training = Training(n_steps=1000, batch_size=64, learning_rate=8e-3)
-    minimum_weight = 2
 
     def __post_init__(self):
         check_counts(dim=self.dim, n_latent=self.n_latent, hidden=self.hidden)
@@ -103,7 +110,9 @@ class VAE(PointGenerator):
         k_encoder, k_decoder = jax.random.split(key)
 
         def layers(key, n_in, n_out):
-            return eqx.nn.MLP(n_in, n_out, self.hidden, 2, jax.nn.silu, key=key)
+            return untrained(
+                key, lambda key: eqx.nn.MLP(n_in, n_out, self.hidden, 2, silu, key=key)
+            )
 
         encoder = layers(k_encoder, self.dim, 2 * self.n_latent)
         decoder = layers(k_decoder, self.n_latent, self.dim)

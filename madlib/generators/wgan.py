@@ -25,7 +25,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from madlib.datasets import Samples
-from madlib.generators.training import PointGenerator, Training, rebuild, standardize, train
+from madlib.generators.training import (
+    PointGenerator,
+    Training,
+    rebuild,
+    silu,
+    standardize,
+    train,
+    untrained,
+)
 from madlib.parameters import check_counts, require
 
 
@@ -92,7 +100,6 @@ class WGAN(PointGenerator):
     training: Training = Training(
         n_steps=1500, batch_size=64, learning_rate=1.6e-2, average=0.0, betas=(0.5, 0.99)
     )
-    minimum_weight = 2
 
     def __post_init__(self):
         check_counts(dim=self.dim, n_latent=self.n_latent, hidden=self.hidden)
@@ -103,7 +110,9 @@ class WGAN(PointGenerator):
         k_generator, k_critic = jax.random.split(key)
 
         def layers(key, n_in, n_out):
-            return eqx.nn.MLP(n_in, n_out, self.hidden, 2, jax.nn.silu, key=key)
+            return untrained(
+                key, lambda key: eqx.nn.MLP(n_in, n_out, self.hidden, 2, silu, key=key)
+            )
 
         generator = layers(k_generator, self.n_latent, self.dim)
         return Game(Slow(generator, self.slowness), layers(k_critic, self.dim, "scalar"))
