@@ -21,7 +21,7 @@ from madlib import (
     targets,
 )
 from madlib.datasets import Samples
-from madlib.generators import CouplingFlow, Diffusion, LanguageModel, Training
+from madlib.generators import VAE, WGAN, CouplingFlow, Diffusion, LanguageModel, Training
 
 # Each contract compares runs of one program, whatever it was compiled to.
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -71,6 +71,17 @@ def class_spread(params, reference):
 
 FLOW = CouplingFlow(2, n_couplings=2, hidden=4, training=Training(4, 4, 1e-2))
 
+
+def points(shift):
+    return targets.empirical(np.random.default_rng(0).standard_normal((12, 2)) + shift)
+
+
+def scale(params, reference):
+    return params.scale
+
+
+NETWORK = {"n_latent": 2, "hidden": 8, "training": Training(4, 4, 1e-2)}
+
 GENERATORS = {
     "gaussian": (Gaussian(2), normals, metrics.wasserstein2_squared),
     "gaussian points": (Gaussian(2, exact=False), normals, metrics.wasserstein2_squared),
@@ -97,6 +108,8 @@ GENERATORS = {
         labeled_points,
         class_spread,
     ),
+    "vae": (VAE(2, **NETWORK), points, scale),
+    "wgan": (WGAN(2, **NETWORK), points, scale),
 }
 REGIMES = {
     "fully synthetic": (FullySynthetic(6), FullySynthetic(9)),

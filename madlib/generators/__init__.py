@@ -18,6 +18,8 @@ from madlib.generators.language import LanguageModel, LanguageParams
 from madlib.generators.mixture import GaussianMixture, MixtureParams
 from madlib.generators.ngram import Trigram, TrigramParams
 from madlib.generators.training import Training
+from madlib.generators.vae import VAE, VAEParams
+from madlib.generators.wgan import WGAN, WGANParams
 
 __all__ = [
     "Categorical",
@@ -38,6 +40,10 @@ __all__ = [
     "Training",
     "Trigram",
     "TrigramParams",
+    "VAE",
+    "VAEParams",
+    "WGAN",
+    "WGANParams",
     "pointwise",
 ]
 

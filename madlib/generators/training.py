@@ -223,7 +223,7 @@ def standardize(samples: Samples) -> tuple[Samples, Array, Array]:
     a network says) is that point.
     """
     share = samples.weight / samples.weight.sum()
-    mean = share @ samples.points
-    centered = samples.points - mean[None, :]
+    mean = share @ jnp.where(share[:, None] > 0, samples.points, 0.0)
+    centered = jnp.where(share[:, None] > 0, samples.points - mean[None, :], 0.0)
     scale = jnp.sqrt(jnp.mean(share @ centered**2))
     return samples._replace(points=centered / jnp.where(scale > 0, scale, 1.0)), mean, scale
