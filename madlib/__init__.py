@@ -31,7 +31,7 @@ if "JAX_NUM_CPU_DEVICES" not in os.environ:
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", n_cores)
 
-from madlib import claims, figures, metrics, targets, theory
+from madlib import claims, figures, metrics, targets, text, theory
 from madlib.generators import Categorical, Gaussian
 from madlib.loop import Trajectory, run_loop
 from madlib.parameters import ParameterError, check_parameters
@@ -63,5 +63,6 @@ __all__ = [
     "run_loop",
     "simulate",
     "targets",
+    "text",
     "theory",
 ]
