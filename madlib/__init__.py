@@ -31,13 +31,8 @@ if "JAX_NUM_CPU_DEVICES" not in os.environ:
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", n_cores)
 
-<<<<<<< HEAD
-from madlib import claims, figures, metrics, targets, theory
-from madlib.generators import Categorical, Gaussian, GaussianMixture, KernelDensity
-=======
 from madlib import claims, figures, metrics, targets, text, theory
-from madlib.generators import Categorical, Gaussian
->>>>>>> text
+from madlib.generators import Categorical, Gaussian, GaussianMixture, KernelDensity
 from madlib.loop import Trajectory, run_loop
 from madlib.parameters import ParameterError, check_parameters
 from madlib.regimes import (
