@@ -7,6 +7,7 @@ r"""The loop, and the only one: for every generator, every regime, every dataset
 fitted to real data only and is the first row.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -88,26 +89,34 @@ def run_loop(
     Returns:
         Trajectory with leading axis [n_rows].
     """
+    generator, target = learned_from(generator, regime, target)
+    state, first = begin(key, generator, target, n_ini, lam, record)
+    state = state._replace(memory=regime.init(state.memory, n_generations))
     generations = jnp.arange(2, n_generations + 1).reshape(-1, every)
-    _, (params, values, _) = begin(
-        key, generations, generator, regime, target, n_ini, n_generations, lam, record
-    )
+    _, rows = advance(state, generations, generator, regime, target, lam, record)
+    params, values, _ = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rows)
     return Trajectory(jnp.arange(1, n_generations + 1, every), params, values)
 
 
-def begin(
-    key, generations, generator, regime, target, n_ini, n_generations, lam, record
-) -> tuple[State, tuple]:
-    """Generation 1, a model of n_ini real samples, and then `advance`; the first row is its own."""
+def learned_from(generator, regime, target) -> tuple[Generator, Target]:
+    """Both, drawing what this generator under this regime learns from: statistics, or points."""
+    if generator.exact and not regime.needs_points:
+        return generator, target
+    family = pointwise(target.family)
+    return pointwise(generator), dataclasses.replace(target, family=family)
+
+
+def begin(key, generator, target, n_ini, lam, record) -> tuple[State, tuple]:
+    """Generation 1, a model of n_ini real samples, and its row; they are left in `memory`.
+
+    It knows no regime, so it is compiled once for all of them.
+    """
     k_real, k_fit, k_loop = jax.random.split(key, 3)
-    draw_real, _ = draws(generator, regime, target, None, None)
+    draw_real, _ = draws(generator, target, None, None)
     real = draw_real(k_real, n_ini)
     params = generator.fit(k_fit, generator.summarize(real))
-    memory = regime.init(real, n_generations)
-    state = State(k_loop, params, memory, failure(jnp.zeros(2, int), 1, params))
-    first = report(jax.random.fold_in(key, 3), state, generator, target, lam, record)
-    state, rows = advance(state, generations, generator, regime, target, lam, record)
-    return state, jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rows)
+    state = State(k_loop, params, real, failure(jnp.zeros(2, int), 1, params))
+    return state, report(jax.random.fold_in(key, 3), state, generator, target, lam, record)
 
 
 def advance(state, generations, generator, regime, target, lam, record) -> tuple[State, tuple]:
@@ -115,7 +124,7 @@ def advance(state, generations, generator, regime, target, lam, record) -> tuple
 
     def next_generation(state: State, t) -> tuple[State, None]:
         k_data, k_fit = jax.random.split(jax.random.fold_in(state.key, t))
-        verbs = draws(generator, regime, target, state.params, lam)
+        verbs = draws(generator, target, state.params, lam)
         data, memory = regime.training_set(k_data, state.memory, *verbs)
         params = generator.fit(k_fit, generator.summarize(data))
         return State(state.key, params, memory, failure(state.failure, t, params)), None
@@ -128,18 +137,14 @@ def advance(state, generations, generator, regime, target, lam, record) -> tuple
     return jax.lax.scan(next_row, state, generations)
 
 
-def draws(generator, regime, target, params, lam) -> tuple[Callable, Callable]:
-    """The two verbs of the loop, returning what this generator under this regime learns from."""
-    if generator.exact and not regime.needs_points:
-        return (
-            lambda key, n: generator.summarize(target.draw(key, n)),
-            lambda key, n: generator.draw(key, params, n, lam),
-        )
-    source, model = pointwise(target.family), pointwise(generator)
-    return (
-        lambda key, n: source.draw(key, target.params, n),
-        lambda key, n: model.draw(key, params, n, lam),
-    )
+def draws(generator, target, params, lam) -> tuple[Callable, Callable]:
+    """The two verbs of the loop, given `learned_from`."""
+
+    def draw_real(key, n):
+        real = target.draw(key, n)
+        return generator.summarize(real) if generator.exact else real
+
+    return draw_real, lambda key, n: generator.draw(key, params, n, lam)
 
 
 def failure(earlier: Int[Array, "2"], t: Any, params: Any) -> Int[Array, "2"]:

@@ -20,7 +20,7 @@ from madlib.checks import (
     check_sizes,
 )
 from madlib.generators import Generator
-from madlib.loop import Metric, Trajectory, advance, begin, draws
+from madlib.loop import Metric, Trajectory, advance, begin, draws, learned_from
 from madlib.parameters import check_counts, require
 from madlib.regimes import Regime
 from madlib.targets import Target
@@ -87,7 +87,7 @@ def simulate(
     varying = settings if exact_sizes else {"lam": lam}
     grid = check_grid(*(np.shape(leaf) for leaf in jax.tree.leaves(varying)))
     n_items = math.prod(grid) * n_replicates
-    plan = (generator, target, record, reduce is None, n_generations)
+    plan = (*learned_from(generator, regime, target), record, reduce is None)
 
     def items(start: int, stop: int, size: int) -> tuple[Array, Any]:
         """Replicate and settings of items start to stop, padded to size by repeating the last."""
@@ -100,7 +100,7 @@ def simulate(
         return jnp.asarray(item % n_replicates, jnp.uint32), settings | jax.tree.map(pick, varying)
 
     spans = np.arange(2, n_generations + 1).reshape(-1, every)
-    row_bytes, work_bytes = _bytes_per_replicate(key, items(0, 1, 1)[1], *plan)
+    row_bytes, work_bytes = _bytes_per_replicate(key, items(0, 1, 1)[1], n_generations, *plan)
     n_devices = jax.local_device_count()
     if batch_size is None:
         n_rows_kept = 1 + len(spans) if reduce is None else 1
@@ -115,10 +115,10 @@ def simulate(
     lanes = n_devices * (16 if generator.exact and n_items >= 16 * n_devices else 1)
     batch_size = lanes * math.ceil(n_items / n_batches / lanes)
     span = max(1, len(spans) if reduce is None else MEMORY_BUDGET // (row_bytes * n_items))
-    spans = [jnp.asarray(spans[i : i + span]) for i in range(0, max(len(spans), 1), span)]
+    spans = [jnp.asarray(spans[i : i + span]) for i in range(0, len(spans), span)]
     starts = range(0, n_items, batch_size)
     progress = tqdm(
-        total=len(starts) * len(spans),
+        total=len(starts) * (1 + len(spans)),
         desc=type(regime).__name__,
         delay=5,
         disable=None,
@@ -126,14 +126,18 @@ def simulate(
     )
 
     def stream(start: int) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:
-        """The rows of one batch on the host, span after span; the first has generation 1 too."""
+        """The rows of one batch on the host: generation 1, then span after span."""
         stop = min(start + batch_size, n_items)
         replicate, cells = items(start, stop, batch_size)
-        for i, span in enumerate(spans):
-            if i == 0:
-                state, rows, failure = _begin_batch(key, replicate, cells, span, *plan)
+        first = {name: cells[name] for name in ("n_ini", "lam")}
+        for i, span in enumerate([None, *spans]):
+            if span is None:
+                state, row, failure = _begin_batch(key, replicate, first, *plan)
+                rows = jax.tree.map(lambda leaf: np.asarray(leaf)[:, None], row)
             else:
-                state, rows, failure = _advance_batch(state, cells, span, *plan)
+                state, rows, failure = _advance_batch(
+                    state, cells, span, *plan, n_generations, i == 1
+                )
             check_failure(np.asarray(failure)[: stop - start])
             yield jax.tree.map(lambda leaf: np.asarray(leaf)[: stop - start], rows)
             progress.update()
@@ -156,31 +160,28 @@ def simulate(
 
 
 @eqx.filter_jit
-def _begin_batch(
-    key, replicate, cells, generations, generator, target, record, keep_params, n_generations
-):
+def _begin_batch(key, replicate, cells, generator, target, record, keep_params):
     def one(cell, replicate):
         state, (params, values, failure) = begin(
             jax.random.fold_in(key, replicate),
-            generations,
             generator,
-            cell["regime"],
             target,
             cell["n_ini"],
-            n_generations,
             cell["lam"],
             record,
         )
-        return state, (params if keep_params else None, values), failure[-1]
+        return state, (params if keep_params else None, values), failure
 
     return _vmap_over_devices(one, cells, replicate, hasattr(generator, "training"))
 
 
 @eqx.filter_jit
 def _advance_batch(
-    state, cells, generations, generator, target, record, keep_params, n_generations
+    state, cells, generations, generator, target, record, keep_params, n_generations, is_first
 ):
     def one(cell, state):
+        if is_first:
+            state = state._replace(memory=cell["regime"].init(state.memory, n_generations))
         state, (params, values, failure) = advance(
             state, generations, generator, cell["regime"], target, cell["lam"], record
         )
@@ -210,7 +211,7 @@ def _vmap_over_devices(function: Callable, cells: Any, batched: Any, trained: bo
 
 
 def _bytes_per_replicate(
-    key, cells, generator, target, record, keep_params, n_generations
+    key, cells, n_generations, generator, target, record, keep_params
 ) -> tuple[int, int]:
     """Bytes of a row of results, and of what a replicate holds while it runs; from shapes."""
     traced, static = eqx.partition(cells, eqx.is_array)
@@ -218,12 +219,10 @@ def _bytes_per_replicate(
     def one(key, traced):
         cell = eqx.combine(jax.tree.map(lambda leaf: leaf[0], traced), static)
         regime, n_ini, lam = cell["regime"], cell["n_ini"], cell["lam"]
-        nothing = jnp.zeros((0, 1), int)
-        state, (params, values, _) = begin(
-            key, nothing, generator, regime, target, n_ini, n_generations, lam, record
-        )
-        verbs = draws(generator, regime, target, state.params, lam)
-        data, memory = regime.training_set(key, state.memory, *verbs)
+        state, (params, values, _) = begin(key, generator, target, n_ini, lam, record)
+        memory = regime.init(state.memory, n_generations)
+        verbs = draws(generator, target, state.params, lam)
+        data, memory = regime.training_set(key, memory, *verbs)
         return (params if keep_params else None, values), (state.params, memory, data)
 
     row, work = jax.eval_shape(one, key, traced)
