@@ -122,8 +122,17 @@ def _run(options: argparse.Namespace) -> None:
         raise ParameterError(
             f"chapter must be one of {known}; got {options.chapter!r}. Name one of those."
         )
-    parameters = {name: yaml.safe_load(value) for name, value in options.p}
+    parameters = {name: _value(name, text) for name, text in options.p}
     print(run(notebook, options.output or Path("_build", "runs", notebook.stem), parameters))
+
+
+def _value(name: str, text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ParameterError(
+            f'-p {name} must be YAML; got {text!r}. Write a list as "[1, 2]".'
+        ) from None
 
 
 def _simulate(options: argparse.Namespace) -> None:

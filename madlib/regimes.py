@@ -199,9 +199,8 @@ REGIMES = {
 def make_regime(name: str, **sizes: Any) -> Regime:
     """A regime by its name, for command lines and configuration files."""
     if name not in REGIMES:
-        raise ParameterError(
-            f"regime must be one of {', '.join(REGIMES)}; got {name!r}. {closest(name, REGIMES)}"
-        )
+        remedy = closest(name, REGIMES) or " Choose one of those."
+        raise ParameterError(f"regime must be one of {', '.join(REGIMES)}; got {name!r}.{remedy}")
     fields = {field.name: field for field in dataclasses.fields(REGIMES[name])}
     required = [n for n, f in fields.items() if f.default is dataclasses.MISSING]
     wrong = sorted(set(sizes) - set(fields)) + sorted(set(required) - set(sizes))
