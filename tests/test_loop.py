@@ -129,8 +129,13 @@ def test_contract(generator, regime, compilations):
         [leaf[:, rows] for leaf in jax.tree.leaves(biased.params)]
         for rows in (slice(1), slice(1, None))
     )
-    for ours, other, later in zip(jax.tree.leaves(base.params), first, rest, strict=True):
-        assert np.array_equal(ours[:, :1], other) and not np.array_equal(ours[:, 1:], later)
+    leaves = jax.tree.leaves(base.params)
+    for ours, other in zip(leaves, first, strict=True):
+        assert np.array_equal(ours[:, :1], other)
+    # Any of them, because a bandwidth and the weights of points do not depend on the data.
+    assert not all(
+        np.array_equal(ours[:, 1:], later) for ours, later in zip(leaves, rest, strict=True)
+    )
     assert bytes_of(other_target) != bytes_of(base)
 
     # A grid is many runs in one call; more replicates are more batches, the last one padded.
