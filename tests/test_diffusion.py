@@ -131,7 +131,7 @@ def test_the_denoiser_learns_the_posterior_mean():
     points = deviation * rng.standard_normal((n, 2))
     points[np.arange(n), label] += rng.choice([-1.0, 1.0], n)
     samples = Samples.of(jnp.asarray(points, jnp.float32), jnp.asarray(label))
-    training = Training(n_steps=400, batch_size=64, learning_rate=4e-3, average=0.15)
+    training = Training(n_steps=1200, batch_size=64, learning_rate=4e-3, average=0.15)
     generator = Diffusion(2, 2, width=32, n_blocks=1, training=training)
     params = jax.jit(generator.fit)(jax.random.key(0), samples)
 
