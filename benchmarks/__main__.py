@@ -3,7 +3,7 @@
 By default, one replicate at a time in NumPy (`rng.multivariate_normal`, `np.cov`) against
 `simulate` doing the same fits, and `simulate` at n = 10^12 against itself at n = 100. With
 `--large`, a million replicates of a thousand generations reduced to quantiles, and the memory that
-it took.
+it took. With `--networks`, the training of networks against PyTorch, see `benchmarks.networks`.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from benchmarks import networks
 from madlib import FullySynthetic, Gaussian, metrics, simulate, targets
 
 REPEATS = 7
@@ -116,11 +117,17 @@ def _si(value: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--large", action="store_true", help="a million replicates, and its memory")
-    large = parser.parse_args().large
+    parser.add_argument("--networks", action="store_true", help="training, against PyTorch")
+    options = parser.parse_args()
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     devices = f"{jax.local_device_count()} x {jax.devices()[0].device_kind}"
     print(f"JAX {jax.__version__} on {devices}, {os.cpu_count()} cores{load}.")
-    a_million_replicates() if large else against_numpy()
+    if options.networks:
+        networks.run()
+    elif options.large:
+        a_million_replicates()
+    else:
+        against_numpy()
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ if "JAX_NUM_CPU_DEVICES" not in os.environ:
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", n_cores)
 
-from madlib import claims, figures, metrics, targets, theory
-from madlib.generators import Categorical, Gaussian
+from madlib import claims, figures, metrics, targets, text, theory
+from madlib.generators import Categorical, Gaussian, GaussianMixture, KernelDensity
 from madlib.loop import Trajectory, run_loop
 from madlib.parameters import ParameterError, check_parameters
 from madlib.regimes import (
@@ -53,6 +53,8 @@ __all__ = [
     "FreshData",
     "FullySynthetic",
     "Gaussian",
+    "GaussianMixture",
+    "KernelDensity",
     "ParameterError",
     "SyntheticAugmentation",
     "Trajectory",
@@ -63,5 +65,6 @@ __all__ = [
     "run_loop",
     "simulate",
     "targets",
+    "text",
     "theory",
 ]

@@ -10,6 +10,23 @@ from madlib.generators import pointwise
 from madlib.parameters import ParameterError, require
 
 
+def as_arrays(values: Any) -> Any:
+    """Lists of sizes or of lam, alone or in a regime, as arrays; anything else as it is."""
+
+    def convert(leaf: Any) -> Any:
+        if not isinstance(leaf, list | tuple):
+            return leaf
+        try:
+            return np.asarray(leaf)
+        except ValueError:
+            raise ParameterError(
+                f"a list of sizes or of lam must be rectangular; got {leaf!r}. "
+                "Give rows of equal length."
+            ) from None
+
+    return jax.tree.map(convert, values, is_leaf=lambda leaf: isinstance(leaf, list | tuple))
+
+
 def check_simulation(
     key: Any,
     generator: Any,

@@ -45,6 +45,7 @@ __all__ = [
     "save",
     "schematic",
     "subplots",
+    "table",
 ]
 
 # Okabe and Ito's hues, each at least 3:1 against white and against #121212; the ochre is their
@@ -571,6 +572,19 @@ def _draw_loop(
         common | {"source": "model", "destination": "synthetic data", "label": "draw"},
         common | {"source": "synthetic data", "destination": "next model", "label": "train"},
     ]
+
+
+def table(axes: dict[str, Sequence], **columns: Any) -> pd.DataFrame:
+    """A grid of numbers as a table, one row per point, for `save`.
+
+    Args:
+        axes: name -> values along each axis of the grid, in order.
+        **columns: name -> numbers, each of a shape that broadcasts to the grid.
+    """
+    shape = tuple(map(len, axes.values()))
+    index = pd.MultiIndex.from_product(axes.values(), names=list(axes))
+    data = {name: np.broadcast_to(value, shape).ravel() for name, value in columns.items()}
+    return pd.DataFrame(data, index).reset_index()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,10 +10,10 @@ Three groups:
   used, held-out real data unless said otherwise, and show beside it the same metric between two
   real sets: finite samples never reach the ideal value.
 
-* **Metrics of samples in the loop**, `SampleScores`, `TailShares` and `Examples`: objects with
-  `n_samples`, for generators whose parameters say nothing by themselves.
+* **Metrics of samples in the loop**, `SampleScores`, `TailShares`, `NgramScores` and `Examples`:
+  objects with `n_samples`, for generators whose parameters say nothing by themselves.
   `simulate(..., record=(...))` draws that many samples of the model, with its bias, and hands them
-  over. `KullbackLeibler` is for models with a density.
+  over. `KullbackLeibler` and `HeldOutBits` are for models with a density.
 
 One replicate everywhere; `jax.vmap` gives many.
 """
@@ -29,12 +29,14 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
+from madlib.datasets import triangular_root
 from madlib.parameters import ParameterError
 
 if TYPE_CHECKING:
     from madlib.datasets import Samples
     from madlib.generators.categorical import CategoricalParams
     from madlib.generators.gaussian import NormalParams
+    from madlib.generators.mixture import MixtureParams
 
 Ball = Literal["closed", "open"]
 
@@ -133,6 +135,60 @@ def total_variation(
     probs, probs_ref = _probs(params), _probs(reference)
     _require_same_shape(probs, probs_ref)
     return jnp.sum(jnp.abs(probs - probs_ref)) / 2
+
+
+def mixture_variance(params: "MixtureParams", reference: Any = None) -> Float[Array, ""]:
+    r"""Total variance of a mixture, the trace of its covariance: $\operatorname{tr} \Sigma$.
+
+    The sum of what its modes vary, `modal_variance`, and of what lies between them.
+    """
+    del reference
+    weight, mean, chol = _mixture(params)
+    gap = mean - (weight @ mean)[None, :]
+    return weight @ (jnp.sum(chol**2, axis=(1, 2)) + jnp.sum(gap**2, axis=1))
+
+
+def modal_variance(params: "MixtureParams", reference: "MixtureParams") -> Float[Array, ""]:
+    r"""Average modal variance: trace of the covariance of each mode, averaged by weight.
+
+    Each component belongs to the mode of the reference whose center is nearest, so that a mode
+    described by several components varies as much as one described by a single one.
+    """
+    weight, mean, chol = _mixture(params)
+    belongs = _belongs(mean, reference)
+    of_mode = belongs @ weight
+    center = belongs @ (weight[:, None] * mean) / jnp.where(of_mode > 0, of_mode, 1.0)[:, None]
+    gap = mean - belongs.T @ center
+    return weight @ (jnp.sum(chol**2, axis=(1, 2)) + jnp.sum(gap**2, axis=1))
+
+
+def mode_weights(params: "MixtureParams", reference: "MixtureParams") -> Float[Array, " k"]:
+    """Weight of each of the k modes of the reference: of the components nearest to its center."""
+    weight, mean, _ = _mixture(params)
+    return _belongs(mean, reference) @ weight
+
+
+def n_modes(params: "MixtureParams", reference: "MixtureParams") -> Int[Array, ""]:
+    """Modes of the reference that a mixture still has.
+
+    The rule: a mode is there while the components nearest to its center weigh, together, at least a
+    tenth of what it weighs in the reference.
+    """
+    return jnp.sum(mode_weights(params, reference) >= _mixture(reference)[0] / 10)
+
+
+def mixture_l2_distance(params: "MixtureParams", reference: "MixtureParams") -> Float[Array, ""]:
+    r"""$L_2$ distance between two mixture densities, $\bigl(\int (p - q)^2\bigr)^{1/2}$, exactly.
+
+    The product of two normal densities integrates to one at the difference of their means:
+    $\int N(x; \mu_i, \Sigma_i) N(x; \mu_j, \Sigma_j) dx = N(\mu_i; \mu_j, \Sigma_i + \Sigma_j)$.
+    A mixture with a collapsed component is at an infinite distance: the density of a point has no
+    $L_2$ norm.
+    """
+    ours, theirs = _mixture(params), _mixture(reference)
+    _require_same_shape(ours[1][0], theirs[1][0])
+    square = _overlap(ours, ours) + _overlap(theirs, theirs) - 2 * _overlap(ours, theirs)
+    return jnp.sqrt(jnp.maximum(square, 0.0))
 
 
 class SampleScores(eqx.Module):
@@ -248,6 +304,74 @@ class KullbackLeibler(eqx.Module):
     def __call__(self, params: Any, reference: Any = None) -> Float[Array, ""]:
         del reference
         return jnp.mean(self.log_prob - self.generator.log_prob(params, self.points))
+
+
+class HeldOutBits(eqx.Module):
+    r"""Bits per symbol of real passages under a language model: $-\log_2 p$, a mean.
+
+    The model is asked for what comes next at every position of every passage, from the first on.
+
+    Attributes:
+        real: [m, length], held-out passages.
+        generator: the language model, `log_prob(params, real)` in nats.
+    """
+
+    real: Float[Array, "m length"]
+    generator: Any = eqx.field(static=True)
+
+    @property
+    def __name__(self) -> str:
+        return "bits_per_symbol"
+
+    def __call__(self, params: Any, reference: Any = None) -> Float[Array, ""]:
+        del reference
+        log_prob = self.generator.log_prob(params, self.real)
+        return -jnp.mean(log_prob) / (self.real.shape[1] * np.log(2))
+
+
+class NgramScores(eqx.Module):
+    r"""How varied generated passages are: different n-grams, and the entropy of n-grams.
+
+    Of all n-grams within passages, with N of them in all and c(g) occurrences of g:
+    `distinct_n`, the number of different ones over N (distinct-n of Li et al. 2016), and
+    `entropy_n`, $-\sum_g c(g)/N \log_2 c(g)/N$ in bits. Both depend on N: compare with the same
+    number of real passages. `entropy_n - entropy_{n-1}` estimates the entropy of a symbol given
+    the n - 1 before it, in this metric and not in the model's own opinion.
+
+    Attributes:
+        n_symbols: size of the alphabet; its power n must not exceed 2^32.
+        n_samples: passages drawn for it.
+        orders: n.
+    """
+
+    n_symbols: int = eqx.field(static=True)
+    n_samples: int = eqx.field(static=True)
+    orders: tuple[int, ...] = eqx.field(default=(2, 3, 4), static=True)
+
+    def __check_init__(self):
+        for n in self.orders:
+            if n < 1 or self.n_symbols**n > 2**32:
+                raise ParameterError(
+                    f"orders must be >= 1 and n_symbols**order at most 2**32; got {n} with "
+                    f"n_symbols={self.n_symbols}. Use smaller orders."
+                )
+
+    @eqx.filter_jit
+    def __call__(self, samples: "Samples", reference: Any = None) -> dict[str, Array]:
+        del reference
+        symbols = samples.points.astype(jnp.uint32)
+        scores = {}
+        for n in self.orders:
+            n_places = symbols.shape[1] - n + 1
+            code = jnp.zeros((len(symbols), n_places), jnp.uint32)
+            for i in range(n):
+                code = code * np.uint32(self.n_symbols) + symbols[:, i : i + n_places]
+            code = jnp.sort(code.ravel())
+            # Where a run begins and ends, by bisection: running maxima take long to compile.
+            first, after = (jnp.searchsorted(code, code, side) for side in ("left", "right"))
+            scores[f"distinct_{n}"] = jnp.mean(first == jnp.arange(code.size))
+            scores[f"entropy_{n}"] = -jnp.mean(jnp.log2((after - first) / code.size))
+        return scores
 
 
 class ManifoldScores(NamedTuple):
@@ -543,6 +667,61 @@ def _normal(params: "NormalParams") -> tuple[Float[Array, " d"], Float[Array, "d
             f"got shapes {jnp.shape(mean)} and {jnp.shape(chol)}. Use jax.vmap for many."
         )
     return mean, chol
+
+
+def _mixture(params: "MixtureParams") -> tuple[Array, Array, Array]:
+    parts = [getattr(params, name, None) for name in ("weight", "mean", "chol")]
+    if any(part is None for part in parts):
+        raise ParameterError(
+            "this metric needs the parameters of a mixture, with weight, mean and chol; "
+            f"got {type(params).__name__}. Record a metric of the generator's own family."
+        )
+    if jnp.ndim(parts[0]) != 1 or jnp.ndim(parts[1]) != 2:
+        raise ParameterError(
+            "this metric needs one mixture, weight [k] and mean [k, d]; "
+            f"got shapes {jnp.shape(parts[0])} and {jnp.shape(parts[1])}. Use jax.vmap for many."
+        )
+    return tuple(parts)
+
+
+def _belongs(mean: Float[Array, "k d"], reference: "MixtureParams") -> Float[Array, "m k"]:
+    """1 where the center of a mode of the reference is the nearest to a mean, else 0."""
+    centers = _mixture(reference)[1]
+    _require_same_shape(mean[0], centers[0])
+    distance = jnp.sum((centers[:, None] - mean[None]) ** 2, axis=2)
+    nearest = jnp.argmin(distance, axis=0)
+    return (nearest[None, :] == jnp.arange(len(centers))[:, None]).astype(mean.dtype)
+
+
+def _overlap(ours: tuple, theirs: tuple) -> Float[Array, ""]:
+    """The integral of the product of two mixture densities."""
+
+    def pair(mean, chol, other_mean, other_chol):
+        root = triangular_root(jnp.concatenate([chol, other_chol], axis=1))
+        scale = jnp.diagonal(root)
+        # Where the square of 1 / scale would overflow, the component is a point.
+        scale = jnp.where(scale > 1e-18, scale, 0.0)
+        safe = root + jnp.diag(jnp.where(scale > 0, 0.0, 1.0))
+        gap = mean - other_mean
+        squares = jnp.sum(_solve_lower(safe, gap) ** 2)
+        log_density = -squares / 2 - jnp.sum(jnp.log(scale)) - len(gap) / 2 * np.log(2 * np.pi)
+        point = jnp.where(jnp.any(gap != 0), 0.0, jnp.inf)
+        return jnp.where(jnp.all(scale > 0), jnp.exp(log_density), point)
+
+    across = jax.vmap(jax.vmap(pair, (None, None, 0, 0)), (0, 0, None, None))
+    density = across(*ours[1:], *theirs[1:])
+    weight = ours[0][:, None] * theirs[0][None, :]
+    return jnp.sum(jnp.where(weight > 0, weight * density, 0.0))
+
+
+def _solve_lower(lower: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
+    """Forward substitution."""
+
+    def step(i, solution):
+        rest = vector[i] - lower[i] @ solution
+        return solution.at[i].set(rest / lower[i, i])
+
+    return lax.fori_loop(0, len(vector), step, jnp.zeros_like(vector))
 
 
 def _probs(params: "CategoricalParams") -> Float[Array, " k"]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from madlib import theory
+from madlib.checks import as_arrays
 from madlib.parameters import ParameterError
 from madlib.simulation import simulate
 
@@ -145,7 +146,7 @@ def simulate_to_limit(
     Returns:
         The limit of each grid point.
     """
-    sizes, structure = jax.tree.flatten(regime)
+    sizes, structure = jax.tree.flatten(as_arrays(regime))
     *sizes, n_ini, lam = np.broadcast_arrays(*sizes, n_ini, lam)
     needed = generations_to_limit(
         regime, dim=generator.dim, n_ini=n_ini, lam=lam, tolerance=tolerance

@@ -13,6 +13,7 @@ from jaxtyping import Array, Key
 from tqdm import tqdm
 
 from madlib.checks import (
+    as_arrays,
     check_failure,
     check_grid,
     check_simulation,
@@ -47,10 +48,10 @@ def simulate(
 
     Compiled once per generator, regime type, n_generations, every and record; new values of lam, of
     the target's parameters, of the key and (where draws are exact) of the sizes compile nothing.
-    Those values may also be arrays: lam, n_ini and exact sizes broadcast against each other, and
-    the axes of that grid lead the result, so that a phase diagram is one call. Replicate i uses
-    `fold_in(key, i)` at every grid point, whatever the batches and devices: each grid point equals
-    its own separate run.
+    Those values may also be arrays or lists: lam, n_ini and exact sizes broadcast against each
+    other, and the axes of that grid lead the result, so that a phase diagram is one call. Replicate
+    i uses `fold_in(key, i)` at every grid point, whatever the batches and devices: each grid point
+    equals its own separate run.
 
     Args:
         key, generator, regime, target, n_ini, n_generations, lam, record, every: as in `run_loop`.
@@ -71,6 +72,7 @@ def simulate(
             network whose training diverged, after the batch in which it did.
     """
     record = (record,) if callable(record) else tuple(record)
+    regime, n_ini, lam = map(as_arrays, (regime, n_ini, lam))
     check_simulation(key, generator, regime, target, n_ini, lam, record, reduce)
     check_counts(n_generations=n_generations, n_replicates=n_replicates, every=every)
     check_counts(batch_size=1 if batch_size is None else batch_size)
@@ -171,7 +173,7 @@ def _begin_batch(
         )
         return state, (params if keep_params else None, values), failure[-1]
 
-    return _vmap_over_devices(one, cells, replicate)
+    return _vmap_over_devices(one, cells, replicate, hasattr(generator, "training"))
 
 
 @eqx.filter_jit
@@ -184,13 +186,23 @@ def _advance_batch(
         )
         return state, (params if keep_params else None, values), failure[-1]
 
-    return _vmap_over_devices(one, cells, state)
+    return _vmap_over_devices(one, cells, state, hasattr(generator, "training"))
 
 
-def _vmap_over_devices(function: Callable, cells: Any, batched: Any) -> Any:
+def _vmap_over_devices(function: Callable, cells: Any, batched: Any, trained: bool) -> Any:
     """function(cell, batched) over their leading axis, each device taking its share of it."""
     traced, static = eqx.partition(cells, eqx.is_array)
-    mapped = jax.vmap(lambda traced, batched: function(eqx.combine(traced, static), batched))
+
+    def one(traced: Any, batched: Any) -> Any:
+        return function(eqx.combine(traced, static), batched)
+
+    def only(*items: Any) -> Any:
+        # Without an axis of length 1, XLA computes nothing twice in another layout.
+        first = jax.tree.map(lambda leaf: leaf[0], items)
+        return jax.tree.map(lambda leaf: leaf[None], one(*first))
+
+    (n_items,) = {leaf.shape[0] for leaf in jax.tree.leaves(batched)}
+    mapped = only if trained and n_items == jax.local_device_count() else jax.vmap(one)
     mesh, spec = Mesh(jax.local_devices(), ("replicates",)), PartitionSpec("replicates")
     return jax.shard_map(mapped, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)(
         traced, batched

@@ -18,8 +18,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from madlib import text as prose
 from madlib.datasets import Dataset, Moments, Samples
-from madlib.generators import Categorical, CategoricalParams, Gaussian, Generator, NormalParams
+from madlib.generators import (
+    Categorical,
+    CategoricalParams,
+    Gaussian,
+    GaussianMixture,
+    Generator,
+    MixtureParams,
+    NormalParams,
+)
 from madlib.parameters import ParameterError, check_counts, require
 
 
@@ -30,8 +39,8 @@ class Target(eqx.Module):
         params: parameters of the family; traced, so changing them compiles nothing.
         reference: parameters that a model of this target is compared with.
         family: the generator that draws from them.
-        symbols: names of the symbols of a discrete target, in the order of the probabilities; else
-            empty.
+        symbols: names of the symbols of a discrete target, in the order of the probabilities, or of
+            those that passages are made of; else empty.
     """
 
     params: Any
@@ -158,6 +167,52 @@ def standard_normal(dim: int) -> Target:
     return normal(np.zeros(dim), np.eye(dim))
 
 
+def mixture(weight: Any, mean: Any, cov: Any) -> Target:
+    """A mixture of k normal distributions.
+
+    Args:
+        weight: [k], positive, summing to 1.
+        mean: [k, d].
+        cov: [k, d, d], [d, d] for all, or a number, the variance in every direction.
+    """
+    weight, mean, cov = (
+        _numbers(name, value) for name, value in (("weight", weight), ("mean", mean), ("cov", cov))
+    )
+    if mean.ndim != 2 or weight.shape != mean.shape[:1]:
+        raise ParameterError(
+            f"weight [k] and mean [k, d] must have the same k; got {weight.shape} and "
+            f"{mean.shape}. Give both for each component."
+        )
+    if not ((weight > 0).all() and abs(weight.sum() - 1) < 1e-5):
+        raise ParameterError(
+            f"weight must be positive and sum to 1; got a sum of {weight.sum():.6g} and a minimum "
+            f"of {weight.min():.3g}. Divide by the sum, and leave out what weighs nothing."
+        )
+    k, d = mean.shape
+    cov = cov * np.eye(d) if cov.ndim == 0 else cov
+    components = [normal(m, c).params for m, c in zip(mean, _each(cov, k), strict=True)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *components)
+    params = MixtureParams(jnp.asarray(weight, jnp.float32), *stacked)
+    return Target(params, params, GaussianMixture(d, k))
+
+
+def mode_grid(n_side: int = 5, scale: float = 0.1) -> Target:
+    """n_side^2 equally likely round modes on the points of a square lattice of spacing 1, centered.
+
+    With n_side = 5, the 25 modes of Alemohammad et al. 2023 (Figs. 14 and 15), who do not state
+    the width of their modes.
+
+    Args:
+        n_side: modes along each side.
+        scale: standard deviation of a mode in each direction.
+    """
+    check_counts(n_side=n_side)
+    require(0 <= scale < np.inf, "scale must be finite and >= 0", repr(scale), "Use 0.1.")
+    line = np.arange(n_side) - (n_side - 1) / 2
+    mean = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
+    return mixture(np.full(len(mean), 1 / len(mean)), mean, scale**2)
+
+
 def categorical(probs: Any, symbols: tuple[str, ...] = ()) -> Target:
     """A discrete distribution.
 
@@ -193,17 +248,18 @@ def zipf(n_symbols: int, exponent: float = 1.0) -> Target:
 
 
 def empirical(
-    points: Any, labels: Any = None, *, replace: bool = True, n_symbols: int = 0
+    points: Any, labels: Any = None, *, replace: bool = True, symbols: tuple[str, ...] = ()
 ) -> Target:
     """The empirical distribution of given examples.
 
-    The reference is the normal distribution with their mean and covariance (divided by N).
+    The reference is the normal distribution with their mean and covariance (divided by N); there is
+    none for sequences of symbols.
 
     Args:
         points: [N, d].
         labels: [N], classes counted from 0; None where there are none.
         replace: whether draws are independent, or examples dealt without repetition.
-        n_symbols: of the alphabet, where examples are sequences of symbols; 0 where they are not.
+        symbols: names of the symbols 0, 1, ... where examples are sequences of them; else empty.
     """
     points = _numbers("points", points).astype(np.float32)
     if points.ndim != 2 or points.shape[0] < 1:
@@ -225,11 +281,18 @@ def empirical(
             "Number the classes from 0.",
         )
         label, n_classes = jnp.asarray(labels, jnp.int32), int(labels.max()) + 1
-    dim = points.shape[1]
     samples = Samples.of(jnp.asarray(points), label)
-    reference = Gaussian(dim, ddof=0).fit(None, Moments.of(samples))
-    family = Empirical(dim, replace, n_classes, n_symbols)
-    return Target(samples, reference, family)
+    family = Empirical(points.shape[1], replace, n_classes, len(symbols))
+    if symbols:
+        outside = (points % 1 != 0) | (points < 0) | (points >= len(symbols))
+        require(
+            not outside.any(),
+            f"symbols must be whole numbers from 0 to {len(symbols) - 1}",
+            f"{points[outside][0]:g}" if outside.any() else "",
+            "Encode the text with madlib.text.encode.",
+        )
+        return Target(samples, None, family, tuple(symbols))
+    return Target(samples, Gaussian(family.dim, ddof=0).fit(None, Moments.of(samples)), family)
 
 
 def rosenbrock() -> Target:
@@ -292,15 +355,16 @@ def images(name: str, part: str = "all", *, labeled: bool = False, replace: bool
 
 
 def _images(points, labels, largest, n_training, part, labeled, replace) -> Target:
-    order = np.random.default_rng(0).permutation(len(points))
-    parts = {
-        "all": slice(None),
-        "training": order[:n_training],
-        "held out": order[n_training:],
-    }
-    require(part in parts, f"part must be one of {', '.join(parts)}", repr(part), "Choose one.")
-    rows = parts[part]
+    rows = _part(len(points), n_training, part)
     return empirical(points[rows] / largest, labels[rows] if labeled else None, replace=replace)
+
+
+def _part(n: int, n_training: int, part: str) -> Any:
+    """Rows of "all", "training" or "held out" examples of n, by a fixed shuffle."""
+    order = np.random.default_rng(0).permutation(n)
+    parts = {"all": slice(None), "training": order[:n_training], "held out": order[n_training:]}
+    require(part in parts, f"part must be one of {', '.join(parts)}", repr(part), "Choose one.")
+    return parts[part]
 
 
 def text(
@@ -320,9 +384,9 @@ def text(
             f"unit must be 'word' or 'character'; got {unit!r}. Choose one of the two."
         )
     check_counts(n_symbols=1 if n_symbols is None else n_symbols)
-    prose = _python_prose() if path is None else _read(Path(path))
+    source = prose.python_topics() if path is None else prose.read(path)
     pattern = r"[a-z]+(?:'[a-z]+)*" if unit == "word" else r"\s|\S"
-    found = re.findall(pattern, re.sub(r"\s+", " ", prose.lower()))
+    found = re.findall(pattern, re.sub(r"\s+", " ", source.lower()))
     if not found:
         raise ParameterError(
             f"the text must hold at least one {unit}; got none in {path}. "
@@ -335,26 +399,59 @@ def text(
     return categorical(np.array(counts) / sum(counts), symbols)
 
 
+def passages(
+    length: int,
+    path: str | Path | None = None,
+    part: str = "all",
+    *,
+    source: str | None = None,
+    alphabet: str = prose.ALPHABET,
+) -> Target:
+    """Passages of real text: points [n, length], the numbers of their symbols.
+
+    The text is brought into the alphabet by `madlib.text.normalize`, which says what becomes of
+    other characters, and cut every `length` characters, wherever that falls. Passages are dealt
+    without repetition. No parametric reference goes with them.
+
+    Args:
+        length: characters of a passage.
+        path: a UTF-8 text file; by default the prose of Python's own language reference.
+        part: "all", "training" (four fifths of the passages, by a fixed shuffle) or "held out".
+        source: the text itself, instead of a path; for instance `madlib.text.corpus(...)`.
+        alphabet: its symbols; the space must be one of them.
+
+    Raises:
+        ParameterError: for text that is empty, not in the alphabet, or too short for two passages.
+    """
+    check_counts(length=length)
+    require(path is None or source is None, "text comes by path or by source", "both", "Drop one.")
+    if source is None:
+        source = prose.python_prose() if path is None else prose.read(path)
+    symbols = prose.encode(prose.normalize(source, alphabet), alphabet)
+    n = len(symbols) // length
+    require(
+        n >= 2,
+        f"the text must hold two passages of {length} characters",
+        f"{len(symbols)} characters",
+        "Use shorter passages, or a longer text.",
+    )
+    rows = _part(n, n - max(1, n // 5), part)
+    points = symbols[: n * length].reshape(n, length)[rows]
+    return empirical(points, replace=False, symbols=tuple(alphabet))
+
+
+def _each(cov: np.ndarray, k: int) -> np.ndarray:
+    """k covariances, from one or as many."""
+    if cov.ndim == 3 and len(cov) == k:
+        return cov
+    require(cov.ndim == 2, f"cov must be [{k}, d, d], [d, d] or a number", cov.shape, "Match k.")
+    return np.broadcast_to(cov, (k, *cov.shape))
+
+
 def _numbers(name: str, values: Any) -> np.ndarray:
     try:
         return np.asarray(values, float)
     except (TypeError, ValueError):
         raise ParameterError(
             f"{name} must be numbers; got {values!r}. Convert them first."
-        ) from None
-
-
-def _python_prose() -> str:
-    from pydoc_data.topics import topics
-
-    return "\n".join(topics[name] for name in sorted(topics))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParameterError(
-            f"path must name a readable UTF-8 text file; got {path} ({type(error).__name__}). "
-            "Check the path."
         ) from None

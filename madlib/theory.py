@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special, stats
+from scipy import integrate, interpolate, optimize, special, stats
 
 from madlib.parameters import require
 
@@ -264,6 +264,42 @@ def wasserstein2_squared(
     """
     v, s, f = _recursion(regime)(n_ini=n_ini, n_generations=n_generations, lam=lam, ddof=ddof)
     return _distance(v, s, f, np.asarray(dim, float)[..., None])
+
+
+def spectral_wasserstein2_squared(
+    regime: Any, *, dim: int, n_ini: ArrayLike, n_generations: int, lam: ArrayLike = 1.0
+) -> Array:
+    """E W2^2(G^t, N(mu_0, I_dim)) for t = 1..n_generations and training sets of any size.
+
+    dim v_t + dim (1 + s_t) - 2 E tr Sigma_t^(1/2), where `wasserstein2_squared` expands the root to
+    second order, which is 14 % too much for n_r = dim. Here the trace comes from the limit law of
+    the eigenvalues of Sigma_t as dim and the sizes grow in proportion: Sigma_t is a mixture of two
+    sample covariances, of real points and of points with covariance lam Sigma_{t-1}, whose
+    directions are independent of each other (Marchenko & Pastur 1967; Silverstein & Bai 1995). To
+    it is added the second-order term of real matrices, dim f_t/(4 s_t^(3/2)). What remains is
+    below 1 % for dim = 100 and n_r = dim, 3 % for dim = 20. Computed numerically. Derived.
+
+    Args:
+        regime: FullySynthetic, or FreshData without memory; unbiased covariance.
+        dim, n_ini, n_generations, lam: as in `wasserstein2_squared`.
+    """
+    fresh = type(regime).__name__ == "FreshData" and regime.memory == 1
+    _require(
+        fresh or type(regime).__name__ == "FullySynthetic",
+        "FullySynthetic, or FreshData with memory=1,",
+        repr(regime),
+        "Use wasserstein2_squared.",
+    )
+    n_r = regime.n_r if fresh else 0
+    n_r, n_s, n_ini, lam = _sizes(n_r, regime.n_s, n_ini, lam)
+    v, s, f = _recursion(regime)(n_ini=n_ini, n_generations=n_generations, lam=lam, ddof=1)
+    v, s, f = (np.broadcast_to(x, (*n_ini.shape, n_generations)) for x in (v, s, f))
+    root = np.empty_like(v)
+    for cell in np.ndindex(n_ini.shape):
+        sizes = n_r[cell], n_s[cell], n_ini[cell]
+        root[cell] = _mean_root_eigenvalue(*sizes, lam[cell], dim, v[cell], s[cell])
+    spread = np.divide(f, s**1.5, out=np.zeros_like(f), where=s > 0)
+    return dim * (v + 1 + s - 2 * root + spread / 4)
 
 
 def fully_synthetic_wasserstein2_squared(
@@ -548,15 +584,68 @@ def effective_directions(cov: ArrayLike, *, n_s: ArrayLike, n_generations: int) 
     return np.stack(rows, axis=-1)
 
 
+# Kernel density estimates: points x_i, kernel N(0, h^2). In units of the target's variance.
+
+
+def fully_synthetic_kernel_variance(
+    n_s: ArrayLike,
+    bandwidth: ArrayLike,
+    *,
+    n_ini: ArrayLike,
+    n_generations: int,
+    lam: ArrayLike = 1.0,
+) -> Array:
+    """E variance (divided by n) of the points that G^t remembers, per coordinate: exact.
+
+    A draw has the variance of the points plus lam h^2, and n draws keep 1 - 1/n of theirs: s_t =
+    (1 - 1/n)(s_(t-1) + lam h^2), so with n_ini = n_s = n
+
+        s_t = (1 - 1/n)^t + (n - 1) lam h^2 [1 - (1 - 1/n)^(t-1)],
+
+    one step less in the bracket than for a loop that begins with a kernel density of known points.
+    It does not collapse but grows to (n - 1) lam h^2. The variance of G^t itself is s_t + h^2.
+    Derived.
+    """
+    n_s, h, n_ini, lam = _sizes(n_s, bandwidth, n_ini, lam)
+    _require(np.all(h > 0), "bandwidth > 0", h, "Give the standard deviation of the kernel.")
+    _check_bias(lam, np.zeros(()))
+    rows = [1 - 1 / n_ini]
+    for _ in range(n_generations - 1):
+        rows.append((1 - 1 / n_s) * (rows[-1] + lam * h**2))
+    return np.stack(rows, axis=-1)
+
+
+def accumulate_kernel_variance(
+    n_s: ArrayLike,
+    bandwidth: ArrayLike,
+    *,
+    n_ini: ArrayLike,
+    n_generations: int,
+    lam: ArrayLike = 1.0,
+) -> Array:
+    """The same when n_s synthetic points join the training set for good each time: exact.
+
+    For n_ini = n_s -> infinity it is 1 + lam h^2 (H_t - 1) with the harmonic numbers H_t, which
+    grows like the logarithm of t: accumulating does not bound it. Derived.
+    """
+    n_s, h, n_ini, lam = _sizes(n_s, bandwidth, n_ini, lam)
+    _require(np.all(h > 0), "bandwidth > 0", h, "Give the standard deviation of the kernel.")
+    _check_bias(lam, np.zeros(()))
+    rows = [1 - 1 / n_ini]
+    for t in range(1, n_generations):
+        old, n = n_ini + (t - 1) * n_s, n_ini + t * n_s
+        drawn = rows[-1] + lam * h**2
+        rows.append((old * rows[-1] + (n_s - 1) * drawn) / n + old * drawn / n**2)
+    return np.stack(rows, axis=-1)
+
+
 # Discrete laws (lam = 1). A fit is the vector of relative frequencies; E p_t = p_0 in every regime.
 
 
-def expected_gini_simpson(
-    regime: Any, probs: ArrayLike, *, n_ini: ArrayLike, n_generations: int
-) -> Array:
+def heterozygosity(regime: Any, probs: ArrayLike, *, n_ini: ArrayLike, n_generations: int) -> Array:
     """E[1 - sum_i p_i^2] for t = 1..n_generations in any regime, lam = 1: exact.
 
-    The Gini-Simpson diversity, called heterozygosity in population genetics: resampling is
+    The heterozygosity of population genetics, elsewhere the Gini-Simpson index: resampling is
     Wright-Fisher drift, real data are migration. A frequency is the mean of indicator variables,
     p(1 - p) is their variance, and the recursion of the first two moments asks for nothing else; so
     diversity decays exactly as s_t of a Gaussian fitted with ddof = 0. Fully synthetic, n_ini = n_s
@@ -786,6 +875,46 @@ def _solve_limit(n_r, n_s, lam, ddof, inflow_v, inflow_s) -> GaussianMoments:
         (ss * inflow_v - vs * inflow_s) / determinant,
         (vv * inflow_s - sv * inflow_v) / determinant,
     )
+
+
+def _mean_root_eigenvalue(n_r, n_s, n_ini, lam, dim, v, s) -> Array:
+    """E tr Sigma_t^(1/2)/dim for t = 1, 2, ..., in the limit of large dim: as long as v and s.
+
+    The law of the eigenvalues x of Sigma_t is carried as g_t(z) = E z/(z + x) for z > 0, of which
+    E sqrt(x) = (1/pi) int (1 - g_t(z)) dz/sqrt(z). A generation later the resolvent is that of
+    a + b Sigma_t, with a and b at each z from a fixed point.
+    """
+    log_z = np.linspace(-15, 15, 601)
+    z = np.exp(log_z)
+    # Degrees of freedom: all points share one mean.
+    n = n_r + n_s
+    real, synthetic, total = n_ini - 1, 0.0, n_ini - 1
+    extra, g, roots = 0.0, None, []
+    for t in range(len(s)):
+        fit_real = fit_synthetic = 0 * z
+        for _ in range(1000):
+            a = real / total / (1 + fit_real) + extra
+            b = lam * synthetic / total / (1 + fit_synthetic)
+            if g is None or lam * synthetic == 0:
+                inverse, share = 1 / (z + a), 0 * z
+            else:
+                at = (z + a) / b
+                parent = np.where(
+                    at < z[-1], g(np.minimum(np.log(at), log_z[-1])), 1 - s[t - 1] / at
+                )
+                inverse, share = parent / (z + a), (1 - parent) / b
+            previous, fit_real = fit_real, dim / total * inverse
+            fit_synthetic = lam * dim / total * share
+            if np.all(np.abs(fit_real - previous) <= 1e-9 * fit_real):
+                break
+        below = 1 - z * inverse
+        tails = 2 * below[0] * np.sqrt(z[0]) + 2 * s[t] / np.sqrt(z[-1])
+        roots.append((integrate.simpson(np.sqrt(z) * below, log_z) + tails) / np.pi)
+        g = interpolate.CubicSpline(log_z, z * inverse)
+        if n:
+            real, synthetic, total = n_r - n_r / n, n_s - n_s / n, n - 1
+            extra = n_r * n_s / n * v[t] / total  # the gap between the two means.
+    return np.array(roots)
 
 
 def _distance(v: Array, s: Array, f: Array, dim: Array) -> Array:

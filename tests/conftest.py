@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -16,15 +16,25 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
+@pytest.fixture
+def quick_compilation() -> Iterator[None]:
+    """Programs left as XLA first writes them, for tests of what they compute: most hardly run."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="session")
 def madlib() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command line in a folder: ``madlib("book", cwd=...)``."""
 
-    def run(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: object, cwd: Path = ROOT, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "madlib", *map(str, arguments)],
             cwd=cwd,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

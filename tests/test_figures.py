@@ -256,6 +256,12 @@ def test_schematic_tells_its_arrows():
         figures.schematic(figures.subplots(2)[0])
 
 
+def test_table_has_a_row_per_point_of_the_grid():
+    frame = figures.table({"lam": [1.0, 0.5], "n": [3, 4, 5]}, a=[[1], [2]], b=[7, 8, 9])
+    assert list(frame) == ["lam", "n", "a", "b"]
+    assert frame.iloc[4].tolist() == [0.5, 4, 2, 8] and len(frame) == 6
+
+
 def test_heatmap_puts_the_contour_where_the_level_is():
     x = np.geomspace(1, 100, 21)
     _, ax = figures.subplots()

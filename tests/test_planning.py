@@ -71,7 +71,8 @@ def test_a_loop_without_limit_is_refused():
         planning.generations_to_limit(FullySynthetic(100), dim=1, n_ini=100)
 
 
-def test_a_grid_settles_at_its_fixed_points():
+def test_a_grid_settles_at_its_fixed_points(monkeypatch):
+    monkeypatch.setattr(planning, "BATCH_SIZE", 4000)  # of one dimension, more fit.
     n_r, n_s, lam = np.array([20, 200]), np.array([[10], [300]]), np.array([[[0.6]], [[1.0]]])
     record = (metrics.total_variance, metrics.mean_error_squared)
     limit = planning.simulate_to_limit(

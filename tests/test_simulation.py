@@ -27,6 +27,7 @@ KEY = jax.random.key(0)
 EXACT, POINTS = Gaussian(2), Gaussian(2, exact=False)
 TARGET = targets.normal(1.0, 2.0)
 RECORD = (metrics.wasserstein2_squared, metrics.log_determinant)
+quick = pytest.mark.usefixtures("quick_compilation")
 # Programs of other shapes round differently; the random numbers are the same.
 SAME = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -89,7 +90,7 @@ def test_reduce_is_reducing_afterwards(base, monkeypatch):
 
 
 def test_a_full_grid_reduced():
-    """Sizes and lam of a phase diagram, in one call, and one point of it on its own."""
+    """Sizes and lam of a phase diagram, as lists, in one call; one point of it on its own."""
 
     def run(n_r, n_s, lam):
         return simulate(
@@ -106,7 +107,7 @@ def test_a_full_grid_reduced():
             batch_size=4,
         )
 
-    n_r, n_s, lam = np.array([5, 8]), np.array([[6], [0], [9]]), np.array([[[0.7]], [[1.0]]])
+    n_r, n_s, lam = [5, 8], [[6], [0], [9]], [[[0.7]], [[1.0]]]
     grid, point = run(n_r, n_s, lam), run(8, 9, 0.7)
     for name, value in grid.record.items():
         assert value.shape == (2, 3, 2, 7)
@@ -148,6 +149,7 @@ def test_ten_thousand_generations_end_in_a_point_mass(d):
     assert len(np.unique(mean)) == mean.size, "each path stops at a point of its own"
 
 
+@quick
 def test_fewer_samples_than_dimensions_lose_dimensions():
     """n_s draws span n_s - 1 dimensions, and a subspace never grows again."""
     trajectory = collapse(
@@ -165,6 +167,7 @@ def test_fewer_samples_than_dimensions_lose_dimensions():
         np.testing.assert_allclose(inside, later, atol=1e-5)
 
 
+@quick
 @pytest.mark.parametrize(
     ("generator", "regime"),
     [
@@ -196,6 +199,7 @@ def test_two_samples_in_the_plane(generator, regime):
             assert (trajectory.record["total_variance"][:, -1] < 1e-6).all()
 
 
+@quick
 def test_modes_only():
     """lam = 0 draws the mean again and again: a point mass where nothing real is added."""
     target = targets.standard_normal(2)
@@ -206,6 +210,7 @@ def test_modes_only():
     assert (helped.record["total_variance"] > 0).all()
 
 
+@quick
 def test_real_data_only_is_the_baseline():
     """n_s = 0 in the fresh-data loop: every generation is a fresh fit to n_r real samples."""
     trajectory = collapse(EXACT, FreshData(10, 0), targets.standard_normal(2))
@@ -262,6 +267,10 @@ BAD = [
     (refused(lam=np.nan), ["lam", "[0, 1]", "nan"]),
     (refused(lam="1"), ["lam", "[0, 1]", "'1'"]),
     (refused(lam=True), ["lam", "[0, 1]", "True"]),
+    (refused(lam=[0.5, 2.0]), ["lam", "[0, 1]", "2."]),
+    (refused(n_ini=[[5], [5, 6]]), ["rectangular", "[[5], [5, 6]]", "equal length"]),
+    (refused(n_ini=["5"]), ["n_ini", "whole number >= 0", "'5'"]),
+    (refused(n_ini=[5, 6], lam=[0.1, 0.2, 0.3]), ["broadcast", "(2,)", "(3,)"]),
     (refused(lam=np.array([0.5, 2.0])), ["lam", "[0, 1]", "2."]),
     (refused(n_generations=0), ["n_generations", ">= 1", "0"]),
     (refused(n_generations=3.0), ["n_generations", ">= 1", "3.0"]),
@@ -279,6 +288,7 @@ BAD = [
         refused(Gaussian(64), FullySynthetic(np.array([5, 6])), targets.digits()),
         ["n_s", "single int where points are drawn", "once per value"],
     ),
+    (refused(Gaussian(1, exact=False), FullySynthetic([5, 6])), ["n_s", "single int"]),
     (refused(Gaussian(1, exact=False), FullySynthetic(5.0)), ["n_s", "single int", "5.0"]),
     (
         refused(regime=AccumulateSubsample(np.array([5, 6]), 5)),

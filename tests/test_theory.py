@@ -232,6 +232,34 @@ def test_wasserstein2_squared_for_large_training_sets(regime, n_ini, lam):
     )
 
 
+@pytest.mark.parametrize("lam", [1.0, 0.8])
+def test_spectral_law_where_the_expansion_fails(lam):
+    """As few real samples as dimensions, in every generation."""
+    rng, d, regime = np.random.default_rng(8), 40, FreshData(40, 160)
+    settings = {"n_ini": 40, "n_generations": 4, "lam": lam}
+    means, covs = gaussian_loop(rng, regime, n_replicates=80, root=np.eye(d), **settings)
+    roots = np.sqrt(np.maximum(np.linalg.eigvalsh(covs), 0))
+    measured = (means**2).sum(-1) + ((1 - roots) ** 2).sum(-1)
+    law = theory.spectral_wasserstein2_squared(regime, dim=d, **settings)
+    # The remainder of the limit of large dim, of the order of 0.5/dim.
+    assert_agrees(f"E W2^2, lam = {lam}", measured, law, 0.012 * law)
+    expansion = theory.wasserstein2_squared(regime, dim=d, **settings)
+    se = measured.std(0, ddof=1) / np.sqrt(len(measured))
+    assert (np.abs(measured.mean(0) - expansion) > 5 * se + 0.012 * law)[0]
+
+
+def test_spectral_law_of_one_fit_and_of_large_training_sets():
+    for n in (52, 100, 200, 10_000):
+        fit = {"dim": 100, "n_ini": n, "n_generations": 1}
+        (one,) = theory.spectral_wasserstein2_squared(FullySynthetic(n), **fit)
+        assert one == pytest.approx(theory.real_data_wasserstein2_squared(n, 100), rel=5e-3)
+    many = {"dim": 20, "n_ini": [20_000, 50_000], "n_generations": 4, "lam": [[1.0], [0.99]]}
+    for regime in (FullySynthetic(30_000), FreshData(10_000, 20_000)):
+        law = theory.spectral_wasserstein2_squared(regime, **many)
+        assert law.shape == (2, 2, 4)
+        np.testing.assert_allclose(law, theory.wasserstein2_squared(regime, **many), rtol=2e-3)
+
+
 def test_limits_of_wasserstein2_squared_are_those_of_the_recursion():
     settings = {"dim": 7, "lam": 0.8}
     last = theory.wasserstein2_squared(
@@ -435,7 +463,7 @@ PROBS = np.array([0.55, 0.3, 0.1, 0.05])
     ],
     ids=str,
 )
-def test_gini_simpson_of_real_draws(regime):
+def test_heterozygosity_of_real_draws(regime):
     n_ini, n_generations, n_replicates = 6, 5, 20_000
     rng = np.random.default_rng(6)
     history = []
@@ -454,8 +482,8 @@ def test_gini_simpson_of_real_draws(regime):
     for one_hot in itertools.islice(sets, n_generations):
         history.append(one_hot.mean(1))
     frequencies = np.stack(history, 1)
-    expected = theory.expected_gini_simpson(regime, PROBS, n_ini=n_ini, n_generations=n_generations)
-    assert_agrees(f"{regime} Gini-Simpson", 1 - (frequencies**2).sum(-1), expected)
+    expected = theory.heterozygosity(regime, PROBS, n_ini=n_ini, n_generations=n_generations)
+    assert_agrees(f"{regime} heterozygosity", 1 - (frequencies**2).sum(-1), expected)
     assert_agrees(f"{regime} E p", frequencies, PROBS)
 
 
@@ -556,6 +584,9 @@ def test_expected_sample_coverage():
         lambda: theory.moments(FullySynthetic(5), n_ini=5, n_generations=2, ddof=2),
         lambda: theory.moments(FullySynthetic(np.nan), n_ini=5, n_generations=2),
         lambda: theory.fresh_data_limit(0, 5),
+        lambda: theory.spectral_wasserstein2_squared(
+            Accumulate(5), dim=2, n_ini=5, n_generations=2
+        ),
         lambda: theory.log_variance_quantiles(0.5, 1, n_ini=5, n_s=3, dim=3),
         lambda: theory.log_variance_quantiles(1.0, 1, n_ini=5, n_s=5),
         lambda: theory.effective_sample_size(0.0, 3),

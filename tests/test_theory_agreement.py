@@ -165,7 +165,7 @@ def words(regime, exact=True):
 )
 def test_heterozygosity(regime, exact):
     trajectory = words(regime, exact)
-    expected = theory.expected_gini_simpson(regime, PROBS, n_ini=8, n_generations=13)[::3]
+    expected = theory.heterozygosity(regime, PROBS, n_ini=8, n_generations=13)[::3]
     measured = trajectory.record["heterozygosity"].astype(np.float64)
     assert_agrees("E[1 - sum p^2]", measured, expected, 1e-6)
 
@@ -203,7 +203,7 @@ def test_digits():
         lam=lam,
         record=(metrics.total_variance, metrics.mean_error_squared),
     )
-    total = np.trace(np.cov(np.asarray(target.params, np.float64).T, ddof=0))
+    total = np.trace(np.cov(np.asarray(target.params.points, np.float64).T, ddof=0))
     v, s = theory.moments(FullySynthetic(n), n_ini=n, n_generations=3, lam=lam)
     for name, expected in (("total_variance", s * total), ("mean_error_squared", v * total)):
         assert_agrees(name, trajectory.record[name].astype(np.float64), expected, 1e-5 * total)

@@ -116,6 +116,16 @@ class Build(SphinxDirective):
         return [Slot(kind="build")]
 
 
+class Explorer(SphinxDirective):
+    """Sliders for the sizes of a Gaussian loop; the curves come from its exact recursion."""
+
+    def run(self) -> list[nodes.Node]:
+        """Insert the panel, markup and script, as it stands beside this file."""
+        panel = Path(__file__).with_name("explorer.html")
+        self.env.note_dependency(str(panel))
+        return [_raw(panel.read_text())]
+
+
 class InlineFigure(SphinxDirective):
     """A figure of a chapter on another page."""
 
@@ -130,22 +140,26 @@ class Claims(SphinxDirective):
     """The ledger. Statements are set now, with their mathematics and citations; verdicts later."""
 
     def run(self) -> list[nodes.Node]:
-        """Lay out one block for each chapter, in the order of the ledger."""
+        """Lay out the founding argument, a block for each chapter, and what is not attempted."""
         self.env.note_dependency(str(_ledger_path(self.env.app)))
-        groups: dict[str | None, list[Claim]] = {}
+        groups: dict[tuple[int, str], list[Claim]] = {}
         for claim in ledger(_ledger_path(self.env.app)):
-            docname = f"book/{claim.chapter}"
-            chapter = docname if docname in self.env.found_docs else None
-            groups.setdefault(chapter, []).append(claim)
+            chapter = self._chapter(claim)
+            place = (0, "") if claim.source == "founding" else (1, chapter) if chapter else (2, "")
+            groups.setdefault(place, []).append(claim)
         blocks = []
-        for chapter in sorted(groups, key=lambda name: (name is None, name)):
+        for place, claims in sorted(groups.items()):
+            title = ("The founding argument", f"{{doc}}`/{place[1]}`", "Not attempted")[place[0]]
             block = nodes.container(classes=["madlib-claims"])
-            block += nodes.rubric(
-                "", "", *self._inline(f"{{doc}}`/{chapter}`" if chapter else "Not attempted")
-            )
-            block += [self._claim(claim) for claim in groups[chapter]]
+            block += nodes.rubric("", "", *self._inline(title))
+            block += [self._claim(claim) for claim in claims]
             blocks.append(block)
         return blocks
+
+    def _chapter(self, claim: Claim) -> str:
+        """The page that measures a claim; empty if none does."""
+        docname = f"book/{claim.chapter}"
+        return docname if docname in self.env.found_docs else ""
 
     def _claim(self, claim: Claim) -> nodes.Node:
         row = nodes.container(classes=["madlib-claim"], ids=[f"claim-{claim.id}"])
@@ -156,7 +170,10 @@ class Claims(SphinxDirective):
             body += nodes.paragraph(
                 "", "", *self._inline(claim.note), classes=["madlib-claim-note"]
             )
-        source = "Founding article" if claim.source == "founding" else f"{{cite:t}}`{claim.source}`"
+        source = f"{{cite:t}}`{claim.source}`"
+        if claim.source == "founding":
+            chapter = self._chapter(claim)
+            source = f"{{doc}}`/{chapter}`" if chapter else ""
         source = ", ".join(filter(None, (source, claim.where)))
         body += nodes.paragraph(
             "", "", *self._inline(f"{source}."), classes=["madlib-claim-source"]
@@ -358,6 +375,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("madlib-scoreboard", Scoreboard)
     app.add_directive("madlib-gallery", Gallery)
     app.add_directive("madlib-build", Build)
+    app.add_directive("madlib-explorer", Explorer)
     app.add_directive("madlib-figure", InlineFigure)
     app.add_post_transform(FillSlots)
     app.add_css_file("madlib.css")

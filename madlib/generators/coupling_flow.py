@@ -36,7 +36,9 @@ from madlib.generators.training import (
 )
 from madlib.parameters import check_counts, require
 
-MAX_LOG_SCALE = 3.0
+# Per coupling. With much more, what a flow says beyond its training set explodes, and the next one
+# trains on that.
+MAX_LOG_SCALE = 1.0
 
 
 class FlowParams(NamedTuple):

@@ -51,6 +51,7 @@ class Training:
         learning_rate: the largest.
         warmup: share of the steps in which the learning rate rises.
         average: share of the steps over which the weights are averaged.
+        betas: Adam's memory of the gradient and of its square.
     """
 
     n_steps: int
@@ -58,6 +59,7 @@ class Training:
     learning_rate: float
     warmup: float = 0.05
     average: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.999)
 
     def __post_init__(self):
         check_counts(n_steps=self.n_steps, batch_size=self.batch_size)
@@ -111,7 +113,8 @@ def train(
     optimizer = optax.adam(
         optax.warmup_cosine_decay_schedule(
             0.0, training.learning_rate, max(1, int(training.warmup * n_steps)), n_steps
-        )
+        ),
+        *training.betas,
     )
     decay = 1 - 1 / max(1.0, training.average * n_steps)
 
@@ -182,10 +185,18 @@ def dense(layer: eqx.nn.Linear, inputs: Float[Array, "n inputs"]) -> Float[Array
     return outputs if layer.bias is None else outputs + layer.bias[None, :]
 
 
+@jax.custom_jvp
 def silu(inputs: Array) -> Array:
     """x times the logistic function of x, as `jax.nn.silu`, by a tanh, which is faster."""
-    half = 0.5 * inputs
-    return half + half * jnp.tanh(half)
+    return inputs * (0.5 + 0.5 * jnp.tanh(0.5 * inputs))
+
+
+@silu.defjvp
+def _silu_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (inputs,), (tangent,) = primals, tangents
+    logistic = 0.5 + 0.5 * jnp.tanh(0.5 * inputs)
+    outputs = inputs * logistic
+    return outputs, tangent * (logistic + outputs * (1 - logistic))
 
 
 def rebuild(network: Callable[[Key[Array, ""]], eqx.Module], weights: Any) -> eqx.Module:
@@ -198,6 +209,21 @@ def rebuild(network: Callable[[Key[Array, ""]], eqx.Module], weights: Any) -> eq
 def normalization(samples: Samples) -> tuple[Array, Array]:
     """Weighted mean [d] and standard deviation [d] of a training set, 1 where it is 0."""
     share = samples.weight / samples.weight.sum()
-    mean = share @ samples.points
-    variance = share @ (samples.points - mean[None, :]) ** 2
+    points = jnp.where(share[:, None] > 0, samples.points, 0.0)
+    mean = share @ points
+    variance = share @ (points - mean[None, :]) ** 2
     return mean, jnp.where(variance > 0, jnp.sqrt(variance), 1.0)
+
+
+def standardize(samples: Samples) -> tuple[Samples, Array, Array]:
+    """Samples of mean 0 and variance 1 on average over coordinates, their mean [d] and scale [].
+
+    One scale for all coordinates: distances keep their proportions, and coordinates that hardly
+    vary stay small. Where all points are the same one the scale is 0, and mean + scale * (whatever
+    a network says) is that point.
+    """
+    share = samples.weight / samples.weight.sum()
+    mean = share @ jnp.where(share[:, None] > 0, samples.points, 0.0)
+    centered = jnp.where(share[:, None] > 0, samples.points - mean[None, :], 0.0)
+    scale = jnp.sqrt(jnp.mean(share @ centered**2))
+    return samples._replace(points=centered / jnp.where(scale > 0, scale, 1.0)), mean, scale

@@ -1,0 +1,238 @@
+"""Training speed of networks: madlib against PyTorch eager doing the same steps, side by side.
+
+The same network, minibatches, optimizer, schedule and averaging in both. madlib trains a replicate
+on every core; PyTorch trains one, on as many threads as it chooses. Beside them the share of the
+rate at which this machine multiplies matrices, of the shape of a layer and large square ones, for
+networks at least 128 wide. A contest is a row of `contests`: a generator, its training set, and
+what PyTorch would do.
+"""
+
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+from madlib import FullySynthetic, simulate, targets
+from madlib.generators import CouplingFlow
+
+N_REPEATS = 7
+
+
+class Contest(NamedTuple):
+    """One network in both frameworks.
+
+    Attributes:
+        name: what is trained.
+        generator: madlib's.
+        target: what it is trained on, n examples of it.
+        n: size of the training set.
+        rival: `rival(generator)` is a PyTorch module with a method `loss(rows of the set)`.
+        required: steps and replicates per second over PyTorch's; None where it is only compared.
+    """
+
+    name: str
+    generator: Any
+    target: Any
+    n: int
+    rival: Callable[[Any], Any]
+    required: float | None
+
+
+def contests() -> list[Contest]:
+    banana = targets.rosenbrock()
+    wide = CouplingFlow(2, hidden=128)
+    return [
+        Contest("flow, 8 couplings, hidden 64", CouplingFlow(2), banana, 10_000, TorchFlow, 4.0),
+        Contest("flow, 8 couplings, hidden 128", wide, banana, 10_000, TorchFlow, None),
+    ]
+
+
+def run() -> None:
+    """Prints a row per contest: medians of repeats in which all take turns."""
+    if importlib.util.find_spec("torch") is None:
+        print("PyTorch is not installed, so there is nothing to compare with: pip install torch.")
+        return
+    import torch
+
+    cores = jax.local_device_count()
+    print(
+        f"PyTorch {torch.__version__} eager on {torch.get_num_threads()} threads; madlib on "
+        f"{cores} devices, a replicate on each; medians of {N_REPEATS} repeats."
+    )
+    print("Steps x replicates per second; matrix products in GFLOP/s.")
+    header = ("network", "PyTorch", "madlib", "ratio", "required", "in steps", "layer", "large")
+    print(f"{header[0]:36}" + "".join(f"{name:>10}" for name in header[1:]) + f"{'share':>8}")
+    for contest in contests():
+        print(_row(contest, cores), flush=True)
+
+
+def _row(contest: Contest, cores: int) -> str:
+    generator = contest.generator
+    training, width = generator.training, _width(generator)
+    n_few = max(1, training.n_steps // 10)  # PyTorch's steps all take the same time.
+    ours = _trainer(contest, cores)
+    theirs = _torch_trainer(contest, n_few)
+    layer = _matmul(cores, training.batch_size, width)
+    large = _matmul(cores, 1024, 1024)
+    tasks = {
+        "torch": (theirs, n_few),
+        "madlib": (ours, cores * training.n_steps),
+        "layer": (layer, layer.flops / 1e9),
+        "large": (large, large.flops / 1e9),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in tasks}
+    for task, _ in tasks.values():
+        task()
+    for _ in range(N_REPEATS):
+        for name, (task, amount) in tasks.items():
+            start = time.perf_counter()
+            task()
+            rates[name].append(amount / (time.perf_counter() - start))
+    median = {name: statistics.median(values) for name, values in rates.items()}
+    ratio = statistics.median(np.divide(rates["madlib"], rates["torch"]))
+    speed = [madlib * _flops_per_step(generator) / 1e9 for madlib in rates["madlib"]]
+    share = statistics.median(np.divide(speed, rates["layer"]))
+    required = "" if contest.required is None else f">= {contest.required:g}"
+    cells = [
+        f"{median['torch']:,.0f}",
+        f"{median['madlib']:,.0f}",
+        f"{ratio:.1f}",
+        required,
+        f"{statistics.median(speed):.0f}",
+        f"{median['layer']:.0f}",
+        f"{median['large']:.0f}",
+    ]
+    wanted = " (>= 60 %)" if width >= 128 else ""
+    return f"{contest.name:36}" + "".join(f"{c:>10}" for c in cells) + f"{share:>8.0%}{wanted}"
+
+
+def _trainer(contest: Contest, n_replicates: int) -> Callable[[], None]:
+    """Generation 1 of a loop, as the book runs it."""
+
+    def train() -> None:
+        simulate(
+            jax.random.key(0),
+            contest.generator,
+            FullySynthetic(contest.n),
+            contest.target,
+            n_ini=contest.n,
+            n_generations=1,
+            n_replicates=n_replicates,
+        )
+
+    return train
+
+
+def _matmul(cores: int, n: int, width: int) -> Callable[[], None]:
+    """Products [n, width] x [width, width], one after the other, on every device at once."""
+    n_products = max(1, int(2e10 / (2 * n * width**2)))
+    mesh, spec = Mesh(jax.local_devices(), ("cores",)), PartitionSpec("cores")
+    weights = jnp.eye(width)[::-1]
+
+    def multiply(x):
+        return jax.lax.scan(lambda x, _: (x @ weights, None), x[0], None, length=n_products)[0][
+            None
+        ]
+
+    program = jax.jit(jax.shard_map(multiply, mesh=mesh, in_specs=spec, out_specs=spec))
+    x = jnp.ones((cores, n, width))
+
+    def task() -> None:
+        jax.block_until_ready(program(x))
+
+    task.flops = cores * n_products * 2 * n * width**2
+    return task
+
+
+def _layers(generator: Any) -> list[Any]:
+    network = eqx.filter_eval_shape(generator.network, jax.random.key(0))
+    leaves = jax.tree.leaves(network, is_leaf=lambda node: isinstance(node, eqx.nn.Linear))
+    return [leaf for leaf in leaves if isinstance(leaf, eqx.nn.Linear)]
+
+
+def _flops_per_step(generator: Any) -> float:
+    """Of the products of a step: one forward, two backward, each a multiplication and an addition.
+
+    Layers that see the data itself need one less: nobody asks for the gradient of the data. (In a
+    flow that is one coupling of many; none is left out there.)
+    """
+    n_weights = sum(layer.weight.size for layer in _layers(generator))
+    return 6 * generator.training.batch_size * n_weights
+
+
+def _width(generator: Any) -> int:
+    return max(layer.out_features for layer in _layers(generator))
+
+
+def _torch_trainer(contest: Contest, n_steps: int) -> Callable[[], None]:
+    import torch
+
+    generator, training = contest.generator, contest.generator.training
+    data = contest.target.draw(jax.random.key(0), contest.n)
+    points = torch.tensor(np.array(data.points))
+    points = (points - points.mean(0)) / points.std(0).clamp(min=1e-6)
+    labels = None if data.label is None else torch.tensor(np.array(data.label)).long()
+    torch.manual_seed(0)
+    module = contest.rival(generator)
+    weights = list(module.parameters())
+    average = [weight.detach().clone() for weight in weights]
+    optimizer = torch.optim.Adam(weights, lr=training.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, training.n_steps)
+
+    def train() -> None:
+        for _ in range(n_steps):
+            rows = torch.randint(len(points), (training.batch_size,))
+            batch = (points[rows],) if labels is None else (points[rows], labels[rows])
+            optimizer.zero_grad()
+            module.loss(*batch).backward()
+            optimizer.step()
+            schedule.step()
+            with torch.no_grad():
+                torch._foreach_lerp_(average, weights, 0.02)
+
+    return train
+
+
+def TorchFlow(flow: CouplingFlow) -> Any:
+    """The same couplings in PyTorch."""
+    import torch
+    from torch import nn
+
+    from madlib.generators.coupling_flow import MAX_LOG_SCALE
+
+    half = flow.dim // 2
+
+    class Flow(nn.Module):
+        def __init__(self):
+            super().__init__()
+            sizes = [flow.dim - half, flow.hidden, flow.hidden]
+            self.couplings = nn.ModuleList(
+                nn.Sequential(
+                    nn.Linear(sizes[0], sizes[1]),
+                    nn.SiLU(),
+                    nn.Linear(sizes[1], sizes[2]),
+                    nn.SiLU(),
+                    nn.Linear(sizes[2], 2 * half),
+                )
+                for _ in range(flow.n_couplings)
+            )
+
+        def loss(self, points):
+            total = 0.0
+            for coupling in self.couplings:
+                kept, moved = points[:, :-half], points[:, -half:]
+                shift, raw = coupling(kept).chunk(2, dim=1)
+                log_scale = MAX_LOG_SCALE * torch.tanh(raw / MAX_LOG_SCALE)
+                total = total + log_scale.sum(1)
+                moved = (moved - shift) * torch.exp(-log_scale)
+                points = torch.cat([kept, moved], dim=1).flip(1)
+            return (0.5 * (points**2).sum(1) + total).mean()
+
+    return Flow()

@@ -1,0 +1,108 @@
+r"""n-gram language model of third order with interpolated Kneser-Ney smoothing.
+
+The baseline that a neural language model has to beat (Kneser & Ney 1995, in the interpolated form
+of Chen & Goodman 1999): no training, only counts. With c(uvw) the number of times that w followed
+u v, and a discount D,
+
+    p(w | u v) = [max(c(uvw) - D, 0) + D N(uv.) p(w | v)] / c(uv.)
+    p(w | v)   = the same with c'(vw) = N(.vw), the number of different symbols before v w
+    p(w)       = the same with c''(w) = N(.w), over the uniform distribution at the end,
+
+where N counts different symbols in the place of a dot, D = n_1 / (n_1 + 2 n_2) for each order, and
+n_i is the number of n-grams that were seen i times. Passages begin with start symbols.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from madlib.datasets import Samples
+from madlib.generators.categorical import tempered
+from madlib.generators.language import pick
+from madlib.generators.training import PointGenerator
+from madlib.parameters import check_counts
+
+
+class TrigramParams(NamedTuple):
+    """A table of conditional distributions.
+
+    Attributes:
+        probs: [K + 1, K + 1, K], p(w | u v); row K stands for the start symbol.
+    """
+
+    probs: Float[Array, "k1 k1 k"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trigram(PointGenerator):
+    """Interpolated Kneser-Ney trigram.
+
+    Attributes:
+        n_symbols: K, size of the alphabet.
+        length: L, symbols of a passage.
+    """
+
+    n_symbols: int
+    length: int
+    minimum_weight = 1
+
+    def __post_init__(self):
+        check_counts(n_symbols=self.n_symbols, length=self.length)
+
+    @property
+    def dim(self) -> int:
+        return self.length
+
+    def fit(self, key: Key[Array, ""], dataset: Samples) -> TrigramParams:
+        """Counts of trigrams by weight, smoothed; deterministic, the key is not used."""
+        del key
+        k = self.n_symbols
+        first, second, third = self._trigrams(dataset.points)
+        count = jnp.zeros((k + 1, k + 1, k))
+        count = count.at[first, second, third].add(dataset.weight[:, None])
+        before = jnp.sum(count > 0, axis=0).astype(count.dtype)
+        lower = jnp.sum(before > 0, axis=0).astype(count.dtype)
+        probs = jnp.full(k, 1 / k)
+        for level in (lower, before, count):
+            probs = _interpolate(level, probs)
+        return TrigramParams(probs)
+
+    def sample(self, key: Key[Array, ""], params: TrigramParams, n: int, lam=1.0) -> Array:
+        """n passages as whole numbers stored in floats, [n, length]."""
+        k = self.n_symbols
+        biased = jax.vmap(tempered, (0, None))(params.probs.reshape(-1, k), lam)
+        biased = biased.reshape(params.probs.shape)
+
+        def step(context, uniform):
+            first, second = context
+            symbol = pick(uniform, biased[first, second])
+            return (second, symbol), symbol
+
+        start = jnp.full(n, k)
+        uniform = jax.random.uniform(key, (self.length, n))
+        _, symbols = jax.lax.scan(step, (start, start), uniform)
+        return symbols.T.astype(uniform.dtype)
+
+    def log_prob(self, params: TrigramParams, points: Float[Array, "n l"]) -> Float[Array, " n"]:
+        """Log-probability of whole passages in nats, [n]."""
+        return jnp.sum(jnp.log(params.probs[self._trigrams(points)]), axis=1)
+
+    def _trigrams(self, points: Float[Array, "n l"]) -> tuple[Int[Array, "n l"], ...]:
+        """The symbols two before, one before and at each position of each passage."""
+        padded = jnp.pad(points.astype(int), ((0, 0), (2, 0)), constant_values=self.n_symbols)
+        return padded[:, :-2], padded[:, 1:-1], padded[:, 2:]
+
+
+def _interpolate(count: Float[Array, "... k"], lower: Float[Array, "... k"]) -> Array:
+    """One level of Kneser-Ney: discounted counts, and the rest shared out as the level below."""
+    once, twice = (jnp.sum(count == times).astype(count.dtype) for times in (1, 2))
+    # Where nothing was seen once there is nothing to learn a discount from; a half is usual.
+    discount = jnp.where(once > 0, once / jnp.maximum(once + 2 * twice, 1.0), 0.5)
+    total = count.sum(axis=-1, keepdims=True)
+    seen = jnp.sum(count > 0, axis=-1, keepdims=True).astype(count.dtype)
+    lower = jnp.broadcast_to(lower, count.shape)
+    mixed = jnp.maximum(count - discount, 0.0) + discount * seen * lower
+    return jnp.where(total > 0, mixed / jnp.maximum(total, 1.0), lower)

@@ -1,0 +1,132 @@
+"""The flow's density against its Jacobian by autodiff, and against the density it learned."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from madlib import ParameterError, targets
+from madlib.datasets import Samples
+from madlib.generators import CouplingFlow, FlowParams, Training
+from madlib.metrics import KullbackLeibler, TailShares
+
+LOG_2PI = np.log(2 * np.pi)
+
+
+def random_params(flow: CouplingFlow, seed: int) -> FlowParams:
+    """An untrained flow, its weights enlarged so that it bends space."""
+    keys = jax.random.split(jax.random.key(seed), 3)
+    network = flow.network(keys[0])
+    weights = jax.tree.map(lambda leaf: 1.5 * leaf if hasattr(leaf, "shape") else None, network)
+    mean = jax.random.normal(keys[1], (flow.dim,))
+    scale = jnp.exp(jax.random.normal(keys[2], (flow.dim,)))
+    return FlowParams(weights, mean, scale, jnp.zeros((), int))
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A flow of a few hundred steps on the banana: (flow, params)."""
+    flow = CouplingFlow(2, n_couplings=6, hidden=32, training=Training(300, 256, 5e-3))
+    points = targets.rosenbrock().draw(jax.random.key(0), 5000)
+    return flow, jax.jit(flow.fit)(jax.random.key(1), points)
+
+
+@pytest.mark.parametrize(("dim", "n_couplings"), [(2, 4), (3, 3), (5, 4)])
+def test_log_prob_is_the_change_of_variables(dim, n_couplings):
+    flow = CouplingFlow(dim, n_couplings=n_couplings, hidden=8)
+    params = random_params(flow, dim)
+    points = 2 * jax.random.normal(jax.random.key(9), (20, dim))
+    one = lambda x: flow.inverse(params, x[None, :])[0]  # noqa: E731
+    latent = jax.vmap(one)(points)
+    jacobian = np.asarray(jax.vmap(jax.jacfwd(one))(points), np.float64)
+    volume = np.linalg.slogdet(jacobian)[1]
+    expected = -0.5 * np.sum(latent**2, axis=1) - dim / 2 * LOG_2PI + volume
+    assert np.std(volume) > 0.05, "the flow must bend space for the test to mean anything."
+    np.testing.assert_allclose(flow.log_prob(params, points), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 5])
+def test_every_coordinate_is_moved(dim):
+    flow = CouplingFlow(dim, n_couplings=2, hidden=8)
+    params = random_params(flow, 1)._replace(mean=jnp.zeros(dim), scale=jnp.ones(dim))
+    latent = jax.random.normal(jax.random.key(2), (50, dim))
+    points = flow.forward(params, latent)
+    order = points[:, :, None] - latent[:, None, :]
+    assert (jnp.abs(order).max(axis=0).min(axis=1) > 1e-3).all()
+
+
+def test_inverse_undoes_forward(trained):
+    flow, params = trained
+    latent = jax.random.normal(jax.random.key(3), (5000, 2))
+    back = flow.inverse(params, flow.forward(params, latent))
+    assert np.abs(back - latent).max() < 1e-4
+    points = targets.rosenbrock().sample(jax.random.key(4), 5000)
+    again = flow.forward(params, flow.inverse(params, points))
+    assert np.abs(again - points).max() < 1e-4
+
+
+def test_density_integrates_to_one(trained):
+    flow, params = trained
+    x, y = np.linspace(-7, 7, 700), np.linspace(-6, 40, 1200)
+    cell = (x[1] - x[0]) * (y[1] - y[0])
+    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    total = np.exp(flow.log_prob(params, jnp.asarray(grid, jnp.float32))).sum() * cell
+    assert abs(total - 1) < 0.01, total
+
+
+def test_a_short_training_learns_the_banana(trained):
+    flow, params = trained
+    target = targets.rosenbrock()
+    points = target.sample(jax.random.key(5), 20_000)
+    truth = target.family.log_prob(points)
+    gap = np.asarray(truth - flow.log_prob(params, points), np.float64)
+    se = gap.std(ddof=1) / np.sqrt(gap.size)
+    assert -5 * se <= gap.mean() <= 0.05, (gap.mean(), se)
+    metric = KullbackLeibler(flow, points, truth)
+    np.testing.assert_allclose(metric(params), gap.mean(), atol=1e-5)
+    # -E log p is the entropy.
+    se = np.std(truth, ddof=1) / np.sqrt(len(truth))
+    assert abs(-np.mean(truth) - target.family.entropy) <= 5 * se
+    assert np.isclose(target.family.entropy, 2.4913, atol=5e-5)
+
+
+def test_samples_have_the_density(trained):
+    """E f(x) under samples equals the integral of f times the density, for the tail shares."""
+    flow, params = trained
+    n = 100_000
+    points = flow.sample(jax.random.key(6), params, n)
+    x, y = np.linspace(-7, 7, 701), np.linspace(-6, 40, 1201)
+    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    density = np.exp(flow.log_prob(params, jnp.asarray(grid, jnp.float32)))
+    marginal = density.reshape(len(y), len(x)).sum(axis=0) * (y[1] - y[0]) * (x[1] - x[0])
+    shares = TailShares((1.0, 2.0), n)(Samples.of(points))
+    for threshold in (1.0, 2.0):
+        expected = marginal[np.abs(x) > threshold + 1e-6].sum()
+        expected += 0.5 * marginal[np.isclose(np.abs(x), threshold)].sum()
+        se = np.sqrt(expected * (1 - expected) / n)
+        measured = shares[f"beyond_{threshold:g}"]
+        assert abs(measured - expected) <= 5 * se + 1e-4, (measured, expected, se)
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.3, 1.0])
+def test_lam_is_the_variance_of_the_latent(trained, lam):
+    flow, params = trained
+    n = 20_000
+    latent = flow.inverse(params, flow.sample(jax.random.key(7), params, n, lam))
+    second = np.mean(np.asarray(latent, np.float64) ** 2, axis=0)
+    assert (np.abs(second - lam) <= 5 * lam * np.sqrt(2 / n) + 1e-6).all(), second
+
+
+def test_a_point_mass_is_legal():
+    flow = CouplingFlow(2, n_couplings=4, hidden=8, training=Training(100, 16, 1e-2))
+    point = jnp.array([3.0, -2.0])
+    params = jax.jit(flow.fit)(jax.random.key(0), Samples.of(jnp.tile(point, (20, 1))))
+    points = flow.sample(jax.random.key(1), params, 1000)
+    assert params.diverged == 0 and np.isfinite(points).all()
+    assert np.abs(np.median(points, axis=0) - point).max() < 0.2
+    assert np.isfinite(flow.log_prob(params, points)).all()
+
+
+def test_one_dimension_is_refused():
+    with pytest.raises(ParameterError, match="a coupling flow needs dim >= 2; got 1"):
+        CouplingFlow(1)
