@@ -36,7 +36,7 @@ def test_the_sampler_solves_the_flow_to_second_order():
     key, drawn = jax.random.key(1), jnp.arange(400) % 2
     errors = []
     for n_calls in (20, 40):
-        generator = Diffusion(3, 2, n_calls=n_calls)
+        generator = Diffusion(3, 2, width=8, n_blocks=1, n_calls=n_calls)
         params = untrained(generator, points, label)
         params = params._replace(low=params.low - 100, high=params.high + 100)
         found = np.asarray(generator.sample_of(key, params, drawn), np.float64)
@@ -53,7 +53,7 @@ def test_the_sampler_solves_the_flow_to_second_order():
 def test_guidance_moves_class_means_apart():
     """With equal variances D is linear, and lam moves the class mean m to m / lam."""
     points, label = two_classes(1.0)
-    generator = Diffusion(3, 2, n_calls=40)
+    generator = Diffusion(3, 2, width=8, n_blocks=1, n_calls=40)
     params = untrained(generator, points, label)
     # The whole set as one normal law of the variance of each class.
     params = params._replace(spread=jnp.ones((3, 3)), low=params.low - 100, high=params.high + 100)
@@ -74,7 +74,7 @@ def test_labels_have_the_weighted_frequencies():
     label = np.array([0, 0, 1, 2, 2, 2])
     weight = np.array([1.0, 2.0, 3.0, 0.0, 0.0, 4.0])
     points = np.random.default_rng(0).standard_normal((6, 2))
-    generator = Diffusion(2, 4, n_calls=2)
+    generator = Diffusion(2, 4, width=8, n_blocks=1, n_calls=2)
     params = untrained(generator, points, label, weight)
     np.testing.assert_allclose(params.frequency, [0.3, 0.3, 0.4, 0.0], rtol=1e-6)
     n = 5000
@@ -89,6 +89,7 @@ def test_labels_have_the_weighted_frequencies():
     np.testing.assert_allclose(params.spread[0] * params.scale**2, variance, rtol=1e-4)
 
 
+@pytest.mark.usefixtures("quick_compilation")
 def test_unused_room_is_not_seen():
     points, label = two_classes(1.0, n=32)
     generator = Diffusion(3, 2, width=8, n_blocks=1, n_calls=4, training=TINY)
@@ -101,6 +102,7 @@ def test_unused_room_is_not_seen():
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.usefixtures("quick_compilation")
 def test_collapse_has_its_limit():
     """Identical points are drawn again; so is a class of one point; a lost class stays lost."""
     generator = Diffusion(2, 3, width=8, n_blocks=1, n_calls=4, training=TINY)
@@ -131,7 +133,7 @@ def test_the_denoiser_learns_the_posterior_mean():
     points = deviation * rng.standard_normal((n, 2))
     points[np.arange(n), label] += rng.choice([-1.0, 1.0], n)
     samples = Samples.of(jnp.asarray(points, jnp.float32), jnp.asarray(label))
-    training = Training(n_steps=400, batch_size=64, learning_rate=4e-3, average=0.15)
+    training = Training(n_steps=1200, batch_size=64, learning_rate=4e-3, average=0.15)
     generator = Diffusion(2, 2, width=32, n_blocks=1, training=training)
     params = jax.jit(generator.fit)(jax.random.key(0), samples)
 
@@ -189,6 +191,7 @@ def loop(lam=1.0, n_classes=2, labels=(0, 1, 0, 1)):
     )
 
 
+@pytest.mark.usefixtures("quick_compilation")
 def test_a_diverging_fit_is_named():
     target = targets.empirical(np.random.default_rng(0).normal(size=(16, 2)), np.arange(16) % 2)
     wild = Training(n_steps=200, batch_size=8, learning_rate=1e30)
