@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from madlib import FullySynthetic, simulate, targets
-from madlib.generators import CouplingFlow
+from madlib.generators import CouplingFlow, Diffusion
 
 N_REPEATS = 7
 
@@ -48,9 +48,14 @@ class Contest(NamedTuple):
 def contests() -> list[Contest]:
     banana = targets.rosenbrock()
     wide = CouplingFlow(2, hidden=128)
+    images = targets.digits("training", labeled=True, replace=False)
+    small, large = Diffusion(64, 10), Diffusion(64, 10, width=256)
+    n = targets.N_TRAINING_DIGITS
     return [
         Contest("flow, 8 couplings, hidden 64", CouplingFlow(2), banana, 10_000, TorchFlow, 4.0),
         Contest("flow, 8 couplings, hidden 128", wide, banana, 10_000, TorchFlow, None),
+        Contest(f"diffusion, width {small.width}", small, images, n, TorchDiffusion, 4.0),
+        Contest(f"diffusion, width {large.width}", large, images, n, TorchDiffusion, None),
     ]
 
 
@@ -158,13 +163,16 @@ def _layers(generator: Any) -> list[Any]:
 
 
 def _flops_per_step(generator: Any) -> float:
-    """Of the products of a step: one forward, two backward, each a multiplication and an addition.
+    """Of the products of a step: forward, for the weights, and for what a layer is given.
 
-    Layers that see the data itself need one less: nobody asks for the gradient of the data. (In a
-    flow that is one coupling of many; none is left out there.)
+    Each is a multiplication and an addition. What is not `width` numbers is data, or a coordinate:
+    the third product is left out there.
     """
-    n_weights = sum(layer.weight.size for layer in _layers(generator))
-    return 6 * generator.training.batch_size * n_weights
+    width = _width(generator)
+    per_example = sum(
+        (6 if layer.in_features == width else 4) * layer.weight.size for layer in _layers(generator)
+    )
+    return generator.training.batch_size * per_example
 
 
 def _width(generator: Any) -> int:
@@ -236,3 +244,58 @@ def TorchFlow(flow: CouplingFlow) -> Any:
             return (0.5 * (points**2).sum(1) + total).mean()
 
     return Flow()
+
+
+def TorchDiffusion(diffusion: Diffusion) -> Any:
+    """The same denoiser and loss in PyTorch; the variances of classes are all taken to be 1."""
+    import torch
+    from torch import nn
+
+    from madlib.generators import diffusion as ours
+
+    n_classes, width = diffusion.n_classes, diffusion.width
+    n_conditions = 2 * ours.N_FREQUENCIES + n_classes + 1
+
+    def normalize(hidden):
+        return hidden * torch.rsqrt((hidden**2).mean(1, keepdim=True) + 1e-6)
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
+            self.condition = nn.Linear(n_conditions, width, bias=False)
+
+        def forward(self, hidden, condition):
+            raised = self.inner(normalize(hidden)) + self.condition(condition)
+            return hidden + self.outer(nn.functional.silu(raised))
+
+    class Denoiser(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.enter = nn.Linear(diffusion.dim, width)
+            self.blocks = nn.ModuleList(Block() for _ in range(diffusion.n_blocks))
+            self.leave = nn.Linear(width, diffusion.dim)
+
+        def loss(self, points, labels):
+            n = len(points)
+            share = (torch.arange(n) + torch.rand(n)) / n
+            deviate = torch.special.ndtri(share.clamp(1e-6, 1 - 1e-6))
+            level = torch.exp(ours.LOG_NOISE_MEAN + ours.LOG_NOISE_DEVIATION * deviate)
+            label = torch.where(torch.rand(n) < ours.WITHHELD, n_classes, labels)
+            known = ours.LOUDNESS * nn.functional.one_hot(label, n_classes + 1)
+            span = np.log(ours.MOST_NOISE / ours.LEAST_NOISE)
+            angle = torch.pi * torch.log(level / ours.LEAST_NOISE) / span
+            angle = angle[:, None] * torch.arange(1.0, 1 + ours.N_FREQUENCIES)
+            condition = torch.cat([torch.cos(angle), torch.sin(angle), known], dim=1)
+            noise = level[:, None] ** 2
+            kept = 1 / (1 + noise)
+            noisy = points + level[:, None] * torch.randn_like(points)
+            hidden = self.enter(noisy * torch.sqrt(kept))
+            for block in self.blocks:
+                hidden = block(hidden, condition)
+            learned = self.leave(nn.functional.silu(normalize(hidden)))
+            found = kept * noisy + torch.sqrt(noise * kept) * learned
+            size = noise * kept
+            return (((found - points) ** 2).mean(1, keepdim=True) / size).mean()
+
+    return Denoiser()
