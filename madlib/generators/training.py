@@ -209,7 +209,9 @@ def rebuild(network: Callable[[Key[Array, ""]], eqx.Module], weights: Any) -> eq
 def normalization(samples: Samples) -> tuple[Array, Array]:
     """Weighted mean [d] and standard deviation [d] of a training set, 1 where it is 0."""
     share = samples.weight / samples.weight.sum()
-    points = jnp.where(share[:, None] > 0, samples.points, 0.0)
+    # From one of the points: where all are the same, the deviation is 0 exactly.
+    origin = samples.points[jnp.argmax(share)]
+    points = jnp.where(share[:, None] > 0, samples.points - origin[None, :], 0.0)
     mean = share @ points
     variance = share @ (points - mean[None, :]) ** 2
-    return mean, jnp.where(variance > 0, jnp.sqrt(variance), 1.0)
+    return origin + mean, jnp.where(variance > 0, jnp.sqrt(variance), 1.0)
