@@ -240,7 +240,7 @@ def TorchFlow(flow: CouplingFlow) -> Any:
                 log_scale = MAX_LOG_SCALE * torch.tanh(raw / MAX_LOG_SCALE)
                 total = total + log_scale.sum(1)
                 moved = (moved - shift) * torch.exp(-log_scale)
-                points = torch.cat([kept, moved], dim=1).flip(1)
+                points = torch.cat([moved, kept], dim=1)
             return (0.5 * (points**2).sum(1) + total).mean()
 
     return Flow()

@@ -210,7 +210,7 @@ def test_rebuild_puts_the_weights_back():
 
 
 def test_normalization_is_weighted():
-    points = jax.random.normal(jax.random.key(0), (50, 2)) * jnp.array([3.0, 0.0]) + 1.0
+    points = jax.random.normal(jax.random.key(0), (50, 2)) * jnp.array([[3.0, 0.0]]) + 1.0
     weight = jnp.arange(50) % 3
     mean, scale = module.normalization(Samples(points, weight.astype(jnp.float32)))
     repeated = np.repeat(np.asarray(points, np.float64), np.asarray(weight), axis=0)

@@ -5,8 +5,8 @@ half of the coordinates as it is and moves the other by
 
     z_b = (x_b - shift(x_a)) exp(-log_scale(x_a)),
 
-shift and log_scale being a network of the half that stays; the halves change roles from one
-coupling to the next. The density is exact,
+shift and log_scale being a network of the half that stays; the half just moved stays in the next
+coupling. The density is exact,
 $\log p(x) = \log N(z; 0, I) - \sum \log\text{scale}$, and so is the fit's objective, the mean
 negative log-likelihood. m and s are the mean and the standard deviation of the training set.
 
@@ -113,7 +113,7 @@ class CouplingFlow(PointGenerator):
         """Points of latent variables."""
         points = latent
         for coupling in reversed(self._couplings(rebuild(self.network, params.weights))):
-            kept, moved = self._halves(points[:, ::-1])
+            moved, kept = points[:, : self.dim // 2], points[:, self.dim // 2 :]
             shift, log_scale = self._affine(coupling, kept)
             points = jnp.concatenate([kept, shift + moved * jnp.exp(log_scale)], axis=1)
         return params.mean[None, :] + params.scale[None, :] * points
@@ -131,11 +131,11 @@ class CouplingFlow(PointGenerator):
         """Standard points [n, d] -> latent [n, d] and the sum of log scales [n]."""
         total = jnp.zeros(len(points))
         for coupling in self._couplings(network):
-            kept, moved = self._halves(points)
+            kept, moved = points[:, : -(self.dim // 2)], points[:, -(self.dim // 2) :]
             shift, log_scale = self._affine(coupling, kept)
             total = total + jnp.sum(log_scale, axis=1)
             moved = (moved - shift) * jnp.exp(-log_scale)
-            points = jnp.concatenate([kept, moved], axis=1)[:, ::-1]
+            points = jnp.concatenate([moved, kept], axis=1)
         return points, total
 
     def _couplings(self, network: eqx.nn.MLP) -> list[eqx.nn.MLP]:
@@ -144,10 +144,6 @@ class CouplingFlow(PointGenerator):
         leaves, tree = jax.tree.flatten(arrays)
         layers = zip(*map(jnp.unstack, leaves), strict=True)
         return [eqx.combine(jax.tree.unflatten(tree, layer), static) for layer in layers]
-
-    def _halves(self, points: Array) -> tuple[Array, Array]:
-        """The half that a coupling keeps, [n, d - d // 2], and that which it moves, [n, d // 2]."""
-        return points[:, : -(self.dim // 2)], points[:, -(self.dim // 2) :]
 
     def _affine(self, coupling: eqx.nn.MLP, kept: Array) -> tuple[Array, Array]:
         """Shift and log scale, each [n, d // 2], of one coupling."""

@@ -208,10 +208,8 @@ def rebuild(network: Callable[[Key[Array, ""]], eqx.Module], weights: Any) -> eq
 
 def normalization(samples: Samples) -> tuple[Array, Array]:
     """Weighted mean [d] and standard deviation [d] of a training set, 1 where it is 0."""
-    share = samples.weight / samples.weight.sum()
-    points = jnp.where(share[:, None] > 0, samples.points, 0.0)
-    mean = share @ points
-    variance = share @ (points - mean[None, :]) ** 2
+    share, gaps, mean = _about_the_mean(samples)
+    variance = share @ gaps**2
     return mean, jnp.where(variance > 0, jnp.sqrt(variance), 1.0)
 
 
@@ -222,8 +220,16 @@ def standardize(samples: Samples) -> tuple[Samples, Array, Array]:
     vary stay small. Where all points are the same one the scale is 0, and mean + scale * (whatever
     a network says) is that point.
     """
+    share, gaps, mean = _about_the_mean(samples)
+    scale = jnp.sqrt(jnp.mean(share @ gaps**2))
+    return samples._replace(points=gaps / jnp.where(scale > 0, scale, 1.0)), mean, scale
+
+
+def _about_the_mean(samples: Samples) -> tuple[Array, Array, Array]:
+    """Shares of the weight [n], points less their mean [n, d], and the mean [d]."""
     share = samples.weight / samples.weight.sum()
-    mean = share @ jnp.where(share[:, None] > 0, samples.points, 0.0)
-    centered = jnp.where(share[:, None] > 0, samples.points - mean[None, :], 0.0)
-    scale = jnp.sqrt(jnp.mean(share @ centered**2))
-    return samples._replace(points=centered / jnp.where(scale > 0, scale, 1.0)), mean, scale
+    # From one of the points: where all are the same, nothing is left, exactly.
+    origin = samples.points[jnp.argmax(share)]
+    gaps = jnp.where(share[:, None] > 0, samples.points - origin[None, :], 0.0)
+    mean = share @ gaps
+    return share, gaps - mean[None, :], origin + mean
