@@ -109,5 +109,11 @@ def _fit(key, samples, n_classes, width, n_features, noise, training) -> Classif
         return -jnp.mean(jnp.take_along_axis(scores, batch.label[:, None], axis=1))
 
     standard = samples._replace(points=(samples.points - mean[None, :]) / scale)
-    weights, _ = train(key, network, loss, standard, training)
+    weights, diverged = train(key, network, loss, standard, training)
+    require(
+        diverged == 0,
+        "the loss of the classifier must stay finite",
+        f"NaN or infinity in step {diverged}",
+        "Lower the learning rate, or look for outliers in the data.",
+    )
     return Classifier(weights, mean, scale)

@@ -150,7 +150,10 @@ def simulate(
             params, values = jax.tree.map(unravel, _join((_join(stream(i), 1) for i in starts), 0))
         else:
             params, reduced = None, []
-            for pieces in zip(*map(stream, starts), strict=True):
+            streams = map(stream, starts)
+            if len(spans) == 1:  # all rows fit: finish each batch before the next one begins.
+                streams = ([_join(rows, 1)] for rows in streams)
+            for pieces in zip(*streams, strict=True):
                 values = jax.tree.map(unravel, _join(pieces, 0)[1])
                 reduced.append(
                     {name: np.asarray(reduce(value, axis=-2)) for name, value in values.items()}

@@ -54,7 +54,6 @@ class KernelDensity(PointGenerator):
     n_points: int
     bandwidth: float | str = "scott"
     floor: float = 1e-4
-    minimum_weight = 2
 
     def __post_init__(self):
         check_counts(dim=self.dim, n_points=self.n_points)

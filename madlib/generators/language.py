@@ -104,7 +104,6 @@ class LanguageModel(PointGenerator):
     embedding: int = 24
     hidden: int = 128
     training: Training = Training(n_steps=500, batch_size=4, learning_rate=2e-2)
-    minimum_weight = 1
 
     def __post_init__(self):
         check_counts(n_symbols=self.n_symbols, length=self.length, context=self.context)

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from madlib.datasets import MAX_UNROLLED_DIM, Samples, triangular_root
-from madlib.generators.training import PointGenerator
+from madlib.generators.training import PointGenerator, rows_at
 from madlib.parameters import check_counts, require
 
 
@@ -141,14 +141,6 @@ def rows_and_normals(
     # One call for both: programs compile faster than with a call for each.
     normals = jax.random.normal(key, (d + 1, n))
     return rows_at(jax.scipy.special.ndtr(normals[0]), weight), normals[1:].T
-
-
-def rows_at(uniform: Float[Array, " n"], weight: Float[Array, " m"]) -> Array:
-    """Row numbers [n] that uniform numbers in [0, 1] select in proportion to weights [m]."""
-    cumulative = jnp.cumsum(weight)
-    rows = jnp.searchsorted(cumulative, uniform * cumulative[-1], side="right")
-    # The last row of positive weight, where rounding leads beyond it.
-    return jnp.minimum(rows, jnp.argmax(cumulative))
 
 
 def log_normals(

@@ -34,7 +34,8 @@ class Trained(NamedTuple):
 
     Attributes:
         weights: its arrays, a pytree in the shape of the network.
-        diverged: [], the first step, counted from 1, at which the loss was not finite; 0 if none.
+        diverged: [], the first step, counted from 1, at which the loss was not finite, or the last
+            step if only the weights are not; 0 if none.
     """
 
     weights: Any
@@ -63,8 +64,14 @@ class Training:
 
     def __post_init__(self):
         check_counts(n_steps=self.n_steps, batch_size=self.batch_size)
+        require(self.n_steps >= 2, "n_steps must be at least 2", self.n_steps, "Use 1000, say.")
         rate = self.learning_rate
-        require(rate > 0, "learning_rate must be > 0", repr(rate), "Use 1e-3, say.")
+        require(
+            0 < rate < float("inf"),
+            "learning_rate must be > 0 and finite",
+            repr(rate),
+            "Use 1e-3, say.",
+        )
         for name in ("warmup", "average"):
             share = getattr(self, name)
             require(0 <= share <= 1, f"{name} must lie in [0, 1]", repr(share), "Use 0.05, say.")
@@ -109,10 +116,10 @@ def train(
     """
     k_network, k_rows, k_losses = jax.random.split(key, 3)
     weights, static = eqx.partition(network(k_network), eqx.is_inexact_array)
-    n_steps = training.n_steps
+    n_steps, n_warmup = training.n_steps, int(training.warmup * training.n_steps)
     optimizer = optax.adam(
         optax.warmup_cosine_decay_schedule(
-            0.0, training.learning_rate, max(1, int(training.warmup * n_steps)), n_steps
+            0.0, training.learning_rate, min(max(1, n_warmup), n_steps - 1), n_steps
         ),
         *training.betas,
     )
@@ -140,6 +147,8 @@ def train(
         jax.random.split(k_losses, n_steps),
     )
     (_, average, _, diverged), _ = jax.lax.scan(step, start, steps)
+    finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(average)]).all()
+    diverged = jnp.where((diverged == 0) & ~finite, n_steps, diverged)
     return Trained(average, diverged)
 
 
@@ -147,10 +156,15 @@ def draw_rows(
     key: Key[Array, ""], weight: Float[Array, " n"], shape: tuple[int, ...]
 ) -> Int[Array, "..."]:
     """Rows of a dataset drawn by weight, with replacement; none of weight 0."""
+    return rows_at(jax.random.uniform(key, shape), weight)
+
+
+def rows_at(uniform: Float[Array, "..."], weight: Float[Array, " n"]) -> Int[Array, "..."]:
+    """Rows that uniform numbers in [0, 1] select in proportion to weights [n]."""
     cumulative = jnp.cumsum(weight)
-    uniform = jax.random.uniform(key, shape) * cumulative[-1]
-    rows = jnp.searchsorted(cumulative, uniform, side="right")
-    return jnp.minimum(rows, jnp.searchsorted(cumulative, cumulative[-1], side="left"))
+    rows = jnp.searchsorted(cumulative, uniform * cumulative[-1], side="right")
+    # The last row of positive weight, where rounding leads beyond it.
+    return jnp.minimum(rows, jnp.argmax(cumulative))
 
 
 def untrained(key: Key[Array, ""], network: Callable[[Key[Array, ""]], eqx.Module]) -> eqx.Module:
