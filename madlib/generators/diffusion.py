@@ -21,7 +21,8 @@ $\lambda = 1/(1 + w)$,
 
     D_\lambda = D(x; \sigma, none) + (D(x; \sigma, c) - D(x; \sigma, none)) / \lambda .
 
-1 is unbiased; 0 would be guidance without bound, and is refused. Labels travel with the samples.
+1 is unbiased, but for the clipping of samples to the box of the training set; 0 would be guidance
+without bound, and is refused. Labels travel with the samples.
 """
 
 import dataclasses
