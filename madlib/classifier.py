@@ -87,15 +87,23 @@ def fit_classifier(
         training: minibatches.
 
     Raises:
-        ParameterError: if the target has no labels.
+        ParameterError: if the target has no labels, or the training diverges.
     """
     n_classes = getattr(target.family, "n_classes", 0)
     require(n_classes > 1, "a classifier needs labels", "a target without", "Use labeled=True.")
-    return _fit(key, target.params, n_classes, width, n_features, noise, training)
+    sizes = n_classes, width, n_features
+    classifier, diverged = _fit(key, target.params, *sizes, noise, training)
+    require(
+        diverged == 0,
+        "the loss of the classifier must stay finite",
+        f"NaN or infinity in step {diverged}",
+        "Lower the learning rate, or look for outliers in the data.",
+    )
+    return classifier
 
 
 @eqx.filter_jit
-def _fit(key, samples, n_classes, width, n_features, noise, training) -> Classifier:
+def _fit(key, samples, n_classes, width, n_features, noise, training) -> tuple:
     mean, deviation = normalization(samples)
     scale = jnp.sqrt(jnp.mean(deviation**2))
 
@@ -110,10 +118,4 @@ def _fit(key, samples, n_classes, width, n_features, noise, training) -> Classif
 
     standard = samples._replace(points=(samples.points - mean[None, :]) / scale)
     weights, diverged = train(key, network, loss, standard, training)
-    require(
-        diverged == 0,
-        "the loss of the classifier must stay finite",
-        f"NaN or infinity in step {diverged}",
-        "Lower the learning rate, or look for outliers in the data.",
-    )
-    return Classifier(weights, mean, scale)
+    return Classifier(weights, mean, scale), diverged
