@@ -157,8 +157,10 @@ def test_fewer_samples_than_a_minibatch_are_refused(n_ini, regime):
     [
         ({"n_steps": 0}, "n_steps must be a whole number >= 1"),
         ({"batch_size": 1.5}, "batch_size must be a whole number >= 1"),
-        ({"learning_rate": 0.0}, "learning_rate must be > 0; got 0.0"),
-        ({"learning_rate": float("nan")}, "learning_rate must be > 0; got nan"),
+        ({"learning_rate": 0.0}, "learning_rate must be > 0 and finite; got 0.0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be > 0 and finite; got nan"),
+        ({"learning_rate": float("inf")}, "learning_rate must be > 0 and finite; got inf"),
+        ({"n_steps": 1}, "n_steps must be at least 2; got 1"),
         ({"warmup": 1.5}, r"warmup must lie in \[0, 1\]; got 1.5"),
         ({"average": -0.1}, r"average must lie in \[0, 1\]; got -0.1"),
     ],
