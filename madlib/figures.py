@@ -663,6 +663,8 @@ def save(
         "png": {"Description": record, "Title": label},
     }
     with style.context(["default", STYLE, {"svg.hashsalt": label}]):
+        fig.draw_without_rendering()
+        fig.set_layout_engine("none")  # laid out once, and so alike in all formats
         for kind in _FORMATS:
             write_result(f"figures/{label}.{kind}", _render(fig, kind, metadata=described[kind]))
         page = _for_page(_render(fig, "svg", transparent=True).decode(), label, text, fig)

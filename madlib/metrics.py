@@ -532,10 +532,12 @@ def _procrustes_squared_2d(a: Array, b: Array, gap: Array) -> Float[Array, ""]:
     """The same in closed form: det(b^T a) >= 0, so U is a rotation.
 
     Its angle is that of (trace, antisymmetric part) of b^T a. Written in gap = a - b and in U - 1,
-    which both keep their digits when the laws are near.
+    which both keep their digits when the laws are near. When they are not, a takes the place of
+    gap: the rounding of b is no angle, and a point mass a has none.
     """
     along = b[0, 0] * a[0, 0] + b[1, 0] * a[1, 0] + b[1, 1] * a[1, 1]
-    across = b[1, 1] * gap[1, 0] - b[1, 0] * gap[1, 1]
+    turned = jnp.where(jnp.sum(gap**2) < jnp.sum(b**2) / 4, gap, a)
+    across = b[1, 1] * turned[1, 0] - b[1, 0] * turned[1, 1]
     norm = jnp.hypot(along, across)
     norm_safe = jnp.where(norm > 0, norm, 1.0)
     cos = jnp.where(norm > 0, along / norm_safe, 1.0)

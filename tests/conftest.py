@@ -1,4 +1,4 @@
-"""Strict numerics for every test, and the command line."""
+"""Strict numerics and quick compilation for every test, and the command line."""
 
 import os
 import subprocess
@@ -12,6 +12,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 os.environ.setdefault("TQDM_DISABLE", "1")
+# Most of the time of a test is compilation. Without XLA's fusion emitters and the later passes of
+# LLVM it is a third; `make book` computes every number with all of them.
+quick = "--xla_backend_optimization_level=1"
+if jax.__version__.startswith("0.10."):  # XLA refuses flags of other releases.
+    quick += " --xla_cpu_use_fusion_emitters=false"
+os.environ.setdefault("XLA_FLAGS", quick)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 

@@ -9,7 +9,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 import pytest
 import yaml
@@ -53,8 +52,6 @@ def smoke_site(madlib) -> Path:
     output = ROOT / "_build" / "smoke"
     # The pages are looked at here; `make book` computes the numbers, with every optimization.
     quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "true"}
-    if jax.__version__.startswith("0.10."):  # XLA refuses flags of other releases.
-        quick["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
     done = madlib("book", "--preset", "smoke", "--output", output, **quick)
     assert done.returncode == 0, done.stdout + done.stderr
     return output / "html"
