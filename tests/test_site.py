@@ -4,7 +4,7 @@ import functools
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
@@ -143,8 +143,21 @@ def test_smoke_preset_builds(smoke_site: Path) -> None:
         assert (smoke_site / page).is_file()
 
 
+@pytest.fixture(scope="module")
+def resolves(address: str) -> Callable[[object, str], bool]:
+    """Whether an address of the site leads anywhere; each is asked for once."""
+    known: dict[str, bool] = {}
+
+    def ask(tab, url: str) -> bool:
+        if url not in known:
+            known[url] = tab.request.get(url).ok
+        return known[url]
+
+    return ask
+
+
 @every_page
-def test_page_is_whole_and_offline(visit, page: str) -> None:
+def test_page_is_whole_and_offline(visit, resolves, page: str) -> None:
     opened = visit(page, 1280, "light")
     assert not opened.troubles
     assert not opened.foreign
@@ -158,22 +171,14 @@ def test_page_is_whole_and_offline(visit, page: str) -> None:
         ".map(e => (e.href || e.src).split('#')[0])"
     )
     own = {url for url in addresses if url.startswith(tab.url.split("/book/")[0])}
-    broken = [url for url in own if not tab.request.get(url).ok]
+    broken = [url for url in own if not resolves(tab, url)]
     assert not broken
     fragments = tab.evaluate(
         "[...document.querySelectorAll('a[href^=\"#\"]')].map(e => e.getAttribute('href').slice(1))"
         ".filter(id => id && !document.getElementById(decodeURIComponent(id)))"
     )
     assert not fragments
-
-
-@every_page
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_page_fits_a_phone_in_both_themes(visit, page: str, theme: str) -> None:
-    opened = visit(page, 360, theme)
-    tab = opened.page
-    assert not opened.troubles
-    assert tab.evaluate("document.documentElement.dataset.theme") == theme
+    tab.set_viewport_size({"width": 360, "height": 800})
     wide = tab.evaluate(
         """() => {
         const clipped = e => e.parentElement.closest('main') &&
@@ -185,6 +190,21 @@ def test_page_fits_a_phone_in_both_themes(visit, page: str, theme: str) -> None:
         }"""
     )
     assert not wide
+    assert least_contrast(tab) >= 4.5
+    tab.add_style_tag(content="* { transition: none !important }")  # colors at once
+    tab.evaluate("document.documentElement.dataset.theme = 'dark'")
+    assert least_contrast(tab) >= 4.5
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_theme_of_the_system_is_that_of_the_page(visit, theme: str) -> None:
+    opened = visit("book/index.html", 360, theme)
+    assert not opened.troubles
+    assert opened.page.evaluate("document.documentElement.dataset.theme") == theme
+
+
+def least_contrast(tab) -> float:
+    """Of text against what is behind it, as the accessibility guidelines count it."""
     contrasts = tab.evaluate(
         """() => {
         const channel = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
@@ -204,7 +224,7 @@ def test_page_fits_a_phone_in_both_themes(visit, page: str, theme: str) -> None:
             .map(([a, b]) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
         }"""
     )
-    assert min(contrasts) >= 4.5
+    return min(contrasts)
 
 
 def test_explorer_computes_what_theory_does(visit) -> None:
