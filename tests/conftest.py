@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 os.environ.setdefault("TQDM_DISABLE", "1")
 # Most of the time of a test is compilation. Without XLA's fusion emitters and the later passes of
-# LLVM it is a third; `make book` computes every number with all of them.
+# LLVM it is about half; `make book` computes every number with all of them.
 quick = "--xla_backend_optimization_level=1"
 if jax.__version__.startswith("0.10."):  # XLA refuses flags of other releases.
     quick += " --xla_cpu_use_fusion_emitters=false"
