@@ -162,16 +162,15 @@ def simulate(
     return Trajectory(np.arange(1, n_generations + 1, every), params, values)
 
 
+_begin = eqx.filter_jit(begin)  # traced once, for its shapes and for every batch.
+
+
 @eqx.filter_jit
 def _begin_batch(key, replicate, cells, generator, target, record, keep_params):
     def one(cell, replicate):
-        state, (params, values, failure) = begin(
-            jax.random.fold_in(key, replicate),
-            generator,
-            target,
-            cell["n_ini"],
-            cell["lam"],
-            record,
+        key_of_it = jax.random.fold_in(key, replicate)
+        state, (params, values, failure) = _begin(
+            key_of_it, generator, target, cell["n_ini"], cell["lam"], record
         )
         return state, (params if keep_params else None, values), failure
 
@@ -213,26 +212,26 @@ def _vmap_over_devices(function: Callable, cells: Any, batched: Any, trained: bo
     )
 
 
-def _bytes_per_replicate(
-    key, cells, n_generations, generator, target, record, keep_params
-) -> tuple[int, int]:
+def _bytes_per_replicate(key, cells, n_generations, *plan) -> tuple[int, int]:
     """Bytes of a row of results, and of what a replicate holds while it runs; from shapes."""
-    traced, static = eqx.partition(cells, eqx.is_array)
-
-    def one(key, traced):
-        cell = eqx.combine(jax.tree.map(lambda leaf: leaf[0], traced), static)
-        regime, n_ini, lam = cell["regime"], cell["n_ini"], cell["lam"]
-        state, (params, values, _) = begin(key, generator, target, n_ini, lam, record)
-        memory = regime.init(state.memory, n_generations)
-        verbs = draws(generator, target, state.params, lam)
-        data, memory = regime.training_set(key, memory, *verbs)
-        return (params if keep_params else None, values), (state.params, memory, data)
-
-    row, work = jax.eval_shape(one, key, traced)
+    cell = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((), leaf.dtype) if eqx.is_array(leaf) else leaf, cells
+    )
+    row, work = eqx.filter_eval_shape(_held, key, cell, n_generations, *plan)
     return tuple(
         4 + sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
         for tree in (row, work)
     )
+
+
+@eqx.filter_jit
+def _held(key, cell, n_generations, generator, target, record, keep_params):
+    """Never computed: a row of results, and the model, memory and training set behind the next."""
+    state, (params, values, _) = _begin(key, generator, target, cell["n_ini"], cell["lam"], record)
+    memory = cell["regime"].init(state.memory, n_generations)
+    verbs = draws(generator, target, state.params, cell["lam"])
+    data, memory = cell["regime"].training_set(key, memory, *verbs)
+    return (params if keep_params else None, values), (state.params, memory, data)
 
 
 def _join(trees: Any, axis: int) -> Any:

@@ -28,8 +28,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy  # whose larger parts are loaded when they are first used
 from numpy.typing import ArrayLike, NDArray
-from scipy import integrate, interpolate, optimize, special, stats
+from scipy import special
 
 from madlib.parameters import require
 
@@ -668,10 +669,10 @@ def extinction_probability(probs: ArrayLike, *, n_ini: int, n_s: int, n_generati
     probs = np.asarray(probs, float)
     _require(np.all((probs >= 0) & (probs <= 1)), "0 <= probs <= 1", probs, "")
     counts = np.arange(n_s + 1)
-    drift = stats.binom.pmf(counts, n_s, (counts / n_s)[:, None])
+    drift = scipy.stats.binom.pmf(counts, n_s, (counts / n_s)[:, None])
     first_drift = drift
     if n_ini != n_s:
-        first_drift = stats.binom.pmf(counts, n_s, (np.arange(n_ini + 1) / n_ini)[:, None])
+        first_drift = scipy.stats.binom.pmf(counts, n_s, (np.arange(n_ini + 1) / n_ini)[:, None])
     absent = (counts == 0).astype(float)
     absent_given_first = [(np.arange(n_ini + 1) == 0).astype(float)]
     for _ in range(n_generations - 1):
@@ -679,7 +680,7 @@ def extinction_probability(probs: ArrayLike, *, n_ini: int, n_s: int, n_generati
         absent = drift @ absent
     # The words of a text share few frequencies: each is computed once.
     distinct, where = np.unique(probs, return_inverse=True)
-    first = stats.binom.pmf(np.arange(n_ini + 1), n_ini, distinct[:, None])
+    first = scipy.stats.binom.pmf(np.arange(n_ini + 1), n_ini, distinct[:, None])
     return (first @ np.stack(absent_given_first, axis=-1))[where.reshape(probs.shape)]
 
 
@@ -909,8 +910,8 @@ def _mean_root_eigenvalue(n_r, n_s, n_ini, lam, dim, v, s) -> Array:
                 break
         below = 1 - z * inverse
         tails = 2 * below[0] * np.sqrt(z[0]) + 2 * s[t] / np.sqrt(z[-1])
-        roots.append((integrate.simpson(np.sqrt(z) * below, log_z) + tails) / np.pi)
-        g = interpolate.CubicSpline(log_z, z * inverse)
+        roots.append((scipy.integrate.simpson(np.sqrt(z) * below, log_z) + tails) / np.pi)
+        g = scipy.interpolate.CubicSpline(log_z, z * inverse)
         if n:
             real, synthetic, total = n_r - n_r / n, n_s - n_s / n, n - 1
             extra = n_r * n_s / n * v[t] / total  # the gap between the two means.
@@ -944,7 +945,7 @@ def _admissible_n_s(n_r: float, dim: float, lam: float) -> float:
         "Use Monte Carlo here.",
     )
     last = positive[-1]
-    return float(np.exp(optimize.brentq(advantage, grid[last], grid[last + 1], xtol=1e-13)))
+    return float(np.exp(scipy.optimize.brentq(advantage, grid[last], grid[last + 1], xtol=1e-13)))
 
 
 def _log_c4(n: Array) -> Array:
@@ -1007,7 +1008,7 @@ def _log_determinant_quantile(q: Array, t: float, *, n_ini, n_s, ddof, dim) -> A
     def excess(x, q):
         return 0.5 - np.sum((weight * np.exp(-1j * u * x)).imag) - q
 
-    roots = [optimize.brentq(excess, -45, 45, args=(p,), xtol=1e-12) for p in q]
+    roots = [scipy.optimize.brentq(excess, -45, 45, args=(p,), xtol=1e-12) for p in q]
     return mean + deviation * np.array(roots)
 
 
