@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import yaml
 
-from madlib.parameters import ParameterError
+from madlib.parameters import ParameterError, check_range
 
 
 class _Parser(argparse.ArgumentParser):
@@ -144,6 +144,7 @@ def _simulate(options: argparse.Namespace) -> None:
     from madlib.generators.gaussian import Gaussian
     from madlib.regimes import make_regime
 
+    check_range("seed", options.seed)
     levels = (0.05, 0.5, 0.95)
     sizes = {name: getattr(options, name) for name in ("n_r", "n_s", "n", "memory")}
     regime = make_regime(

@@ -27,7 +27,7 @@ import nbformat
 import yaml
 
 from madlib import claims
-from madlib.parameters import ParameterError
+from madlib.parameters import ParameterError, require
 
 __all__ = ["BuildError", "build", "chapters", "is_current", "preset_parameters", "run"]
 
@@ -127,15 +127,34 @@ def is_current(root: Path, output: Path, *, preset: str | None = None) -> bool:
 def run(notebook: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
     """Execute one chapter with other parameters; return the executed notebook in `folder`.
 
-    Figures and verdicts land beside it, in ``figures/`` and ``claims/``.
+    Beside it lie ``figures/``, ``claims/`` and ``run.json``, the parameters that were given. The
+    folder takes its name when it is whole; an earlier run in it goes first.
 
     Raises:
+        ParameterError: for a folder that cannot be written, or holds what is no earlier run.
         BuildError: if the chapter fails, with the one line that says why.
     """
     notebook, folder = notebook.resolve(), folder.resolve()
-    environment = _environment(notebook.parent.parent, folder)
-    _execute(Chapter(notebook, folder, dict(parameters), ""), environment)
-    shutil.rmtree(folder / "jupyter")
+    part = folder.with_name(folder.name + ".part")
+    try:
+        require(
+            not folder.exists() or (folder / "run.json").is_file() or not any(folder.iterdir()),
+            "the output must be a folder for this run alone",
+            folder,
+            "Name a new one.",
+        )
+        for old in (folder, part):
+            shutil.rmtree(old, ignore_errors=True)
+        environment = _environment(notebook.parent.parent, part)
+    except OSError as error:
+        raise ParameterError(
+            f"the output must be a folder that can be written; got {folder} ({error.strerror}). "
+            "Name another one."
+        ) from error
+    _execute(Chapter(notebook, part, dict(parameters), ""), environment)
+    shutil.rmtree(part / "jupyter")
+    (part / "run.json").write_text(json.dumps(dict(parameters)))
+    part.rename(folder)
     return folder / notebook.name
 
 

@@ -39,15 +39,17 @@ def check_simulation(
 ) -> None:
     """The parts are of the right kind and fit together."""
     require(
-        isinstance(key, jax.Array) and jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key),
-        "key must be a JAX PRNG key",
-        type(key).__name__,
+        isinstance(key, jax.Array)
+        and jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key)
+        and key.shape == (),
+        "key must be one JAX PRNG key",
+        f"{type(key).__name__} of shape {np.shape(key)}",
         "Use jax.random.key(seed).",
     )
     for name, value, verb in (
         ("generator", generator, "fit"),
         ("regime", regime, "training_set"),
-        ("target", target, "draw"),
+        ("target", target, "family"),
     ):
         fits = hasattr(value, verb) and not isinstance(value, type)
         require(fits, f"{name} must be a {name} object", repr(value), f"See madlib.{name}s.")
@@ -71,7 +73,9 @@ def check_simulation(
             ours == theirs,
             f"generator and target must have the same {name} (0: none)",
             f"{ours} and {theirs}",
-            f"Use a generator with {name}={theirs}, or another target.",
+            f"Use a generator with {name}={theirs}, or another target."
+            if theirs
+            else f"Use a target with {name}={ours}.",
         )
     require(
         is_finite(lam) and np.all((np.asarray(lam) >= 0) & (np.asarray(lam) <= 1)),
@@ -81,12 +85,15 @@ def check_simulation(
     )
     if hasattr(generator, "check_lam"):
         generator.check_lam(lam)
-    require(
-        all(map(callable, record)),
-        "record must hold metrics, functions of (params, reference)",
-        repr(record),
-        "See madlib.metrics.",
-    )
+    for metric in record:
+        named = hasattr(metric, "n_samples") or hasattr(metric, "__name__")
+        require(
+            callable(metric) and named and not isinstance(metric, type),
+            "record must hold metrics: functions of (params, reference) with a name, or objects "
+            "with n_samples",
+            repr(metric),
+            "See madlib.metrics.",
+        )
     require(
         reduce is None or (callable(reduce) and record),
         "reduce must be a function such as np.median, of metrics named in record",
@@ -95,8 +102,24 @@ def check_simulation(
     )
 
 
-def check_failure(failure: Any) -> None:
-    """No network diverged: failure [n, 2] holds the generation and step of those that did."""
+def check_rows(row: Any, reduce: Any) -> None:
+    """What is to be reduced is one number per metric and replicate; `row` has their shapes."""
+    for name, value in row.items():
+        require(
+            reduce is None or value.ndim == 0,
+            "reduce takes metrics of one number",
+            f"{name} of shape {value.shape}",
+            "Leave it out of record, or reduce its trajectory yourself.",
+        )
+
+
+def check_finite(failure: Any, params: Any, generation: int) -> None:
+    """No network diverged, and no model is NaN or infinite.
+
+    Args:
+        failure: [n, 2], generation and step at which a training diverged, else 0.
+        params: of the models of this generation, [n, ...] each.
+    """
     failed = np.flatnonzero(failure[:, 0])
     if failed.size:
         generation, step = failure[failed[0]]
@@ -105,6 +128,14 @@ def check_failure(failure: Any) -> None:
             f"{step} of the training ({failed.size} of {len(failure)} replicates). Lower the "
             "learning rate, or look for outliers in the data."
         )
+    finite = [np.isfinite(leaf).reshape(len(leaf), -1).all(1) for leaf in jax.tree.leaves(params)]
+    n_lost = len(failure) - np.count_nonzero(np.all(finite, axis=0))
+    require(
+        n_lost == 0,
+        "models must stay finite",
+        f"NaN or infinity by generation {generation} ({n_lost} of {len(failure)} replicates)",
+        "Single precision holds no squares beyond 1e38: scale the data.",
+    )
 
 
 def check_sizes(generator: Any, regime: Any, target: Any, n_ini: Any) -> bool:
@@ -113,6 +144,7 @@ def check_sizes(generator: Any, regime: Any, target: Any, n_ini: Any) -> bool:
     sizes = {"n_ini": n_ini} | {
         field.name: getattr(regime, field.name) for field in dataclasses.fields(regime)
     }
+    check_grid(*map(np.shape, sizes.values()))
     for name, value in sizes.items():
         require(
             is_finite(value) and np.all(np.mod(value, 1) == 0) and np.all(np.asarray(value) >= 0),
@@ -149,5 +181,7 @@ def check_grid(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def is_finite(value: Any) -> bool:
-    """Whether value is a number, or an array of numbers, without NaN or infinity."""
-    return np.issubdtype(np.asarray(value).dtype, np.number) and bool(np.isfinite(value).all())
+    """Whether value is a real number, or an array of them, without NaN or infinity."""
+    kind = np.asarray(value).dtype
+    is_real = np.issubdtype(kind, np.integer) or np.issubdtype(kind, np.floating)
+    return is_real and bool(np.isfinite(value).all())

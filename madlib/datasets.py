@@ -16,7 +16,10 @@ from typing import NamedTuple, Protocol, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
+
+from madlib.parameters import require
 
 MAX_UNROLLED_DIM = 2  # up to here linear algebra is written out; beyond, LAPACK.
 
@@ -47,6 +50,11 @@ class Samples(NamedTuple):
     @classmethod
     def of(cls, points: Array, label: Array | None = None) -> "Samples":
         """Unweighted samples from points [n, d], with or without labels [n]."""
+        if not isinstance(points, jax.core.Tracer):
+            shape, finite = np.shape(points), np.isfinite(points)
+            require(len(shape) == 2, "points must be [n, d]", shape, "Use one row per example.")
+            lost = f"{np.sum(~finite)} values of NaN or infinity"
+            require(finite.all(), "points must be finite", lost, "Drop or impute those rows.")
         return cls(points, jnp.ones(points.shape[0]), label)
 
     def __add__(self, other: "Samples") -> "Samples":
@@ -87,13 +95,13 @@ class Moments(NamedTuple):
         """Moments of weighted points; O(n d^2)."""
         points, weight, _ = samples
         total = weight.sum()
-        mean = weight @ points / jnp.maximum(total, 1.0)
+        mean = weight @ points / jnp.where(total > 0, total, 1.0)
         centered = jnp.sqrt(weight)[:, None] * (points - mean[None, :])
         return cls(total, mean, triangular_root(centered.T))
 
     def __add__(self, other: "Moments") -> "Moments":
         weight = self.weight + other.weight
-        share = other.weight / jnp.maximum(weight, 1.0)
+        share = other.weight / jnp.where(weight > 0, weight, 1.0)
         gap = other.mean - self.mean
         between = jnp.sqrt(self.weight * share) * gap
         columns = jnp.concatenate([self.root, other.root, between[:, None]], axis=1)

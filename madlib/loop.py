@@ -18,6 +18,7 @@ import pandas as pd
 from jaxtyping import Array, Int, Key
 
 from madlib.generators import Generator, pointwise
+from madlib.parameters import require
 from madlib.regimes import Regime
 from madlib.targets import Target
 
@@ -160,9 +161,12 @@ def report(key, state, generator, target, lam, record) -> tuple[Any, dict[str, A
     for metric in record:
         n = getattr(metric, "n_samples", None)
         if n is None:
-            values[metric.__name__] = metric(state.params, target.reference)
-            continue
-        if n not in drawn:
-            drawn[n] = pointwise(generator).draw(key, state.params, n, lam)
-        values |= metric(drawn[n], target.reference)
+            new = {metric.__name__: metric(state.params, target.reference)}
+        else:
+            if n not in drawn:
+                drawn[n] = pointwise(generator).draw(key, state.params, n, lam)
+            new = metric(drawn[n], target.reference)
+        twice = sorted(set(values) & set(new))
+        require(not twice, "each metric needs a name of its own", twice, "Give one a prefix.")
+        values |= new
     return state.params, values, state.failure

@@ -48,9 +48,18 @@ class ParameterError(ValueError):
 
 
 def require(condition: Any, required: str, received: Any, remedy: str = "") -> None:
-    """Raise ParameterError("required; got received. remedy") unless condition holds."""
+    """Raise ParameterError("required; got received. remedy"), one line, unless condition holds."""
     if not condition:
+        received = " ".join(str(received).split())
+        if len(received) > 200:  # an array, say: its beginning and its end
+            received = f"{received[:120]} ... {received[-60:]}"
         raise ParameterError(f"{required}; got {received}. {remedy}".strip())
+
+
+def is_number(value: Any) -> bool:
+    """Whether value is one real number, finite; True and False are none."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)
 
 
 def check_counts(**counts: Any) -> None:
@@ -147,7 +156,7 @@ def check_parameters(namespace: dict[str, Any], **ranges: tuple[float, float]) -
                 f"Write `{name}: {_type_name(annotation)} = ...`."
             )
         value = _convert(name, namespace[name], annotation)
-        _check_range(name, value, ranges.get(name))
+        check_range(name, value, ranges.get(name))
         parameters[name] = namespace[name] = value
     namespace[_CHECKED] = True
     return parameters
@@ -255,7 +264,8 @@ def _convert_scalar(name: str, value: Any, kind: Any) -> Any:
     )
 
 
-def _check_range(name: str, value: Any, override: tuple[float, float] | None) -> None:
+def check_range(name: str, value: Any, override: tuple[float, float] | None = None) -> None:
+    """The value, or each of a list, lies in its range: `override`, else that of a shared name."""
     low, high = SHARED_RANGES.get(name, (0, _INF) if name.startswith("n_") else (-_INF, _INF))
     if override is not None:
         low = -_INF if override[0] is None else override[0]

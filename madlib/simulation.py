@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from madlib.checks import (
     as_arrays,
-    check_failure,
+    check_finite,
     check_grid,
+    check_rows,
     check_simulation,
     check_sizes,
 )
@@ -100,7 +101,9 @@ def simulate(
         return jnp.asarray(item % n_replicates, jnp.uint32), settings | jax.tree.map(pick, varying)
 
     spans = np.arange(2, n_generations + 1).reshape(-1, every)
-    row_bytes, work_bytes = _bytes_per_replicate(key, items(0, 1, 1)[1], n_generations, *plan)
+    row, work = _shapes(key, items(0, 1, 1)[1], n_generations, *plan)
+    check_rows(row[1], reduce)
+    row_bytes, work_bytes = _n_bytes(row), _n_bytes(work)
     n_devices = jax.local_device_count()
     if batch_size is None:
         n_rows_kept = 1 + len(spans) if reduce is None else 1
@@ -138,7 +141,11 @@ def simulate(
                 state, rows, failure = _advance_batch(
                     state, cells, span, *plan, n_generations, i == 1
                 )
-            check_failure(np.asarray(failure)[: stop - start])
+            generation = 1 if span is None else int(span[-1, -1])
+            real = jax.tree.map(
+                lambda leaf: np.asarray(leaf)[: stop - start], (failure, state.params)
+            )
+            check_finite(*real, generation)
             yield jax.tree.map(lambda leaf: np.asarray(leaf)[: stop - start], rows)
             progress.update()
 
@@ -212,16 +219,16 @@ def _vmap_over_devices(function: Callable, cells: Any, batched: Any, trained: bo
     )
 
 
-def _bytes_per_replicate(key, cells, n_generations, *plan) -> tuple[int, int]:
-    """Bytes of a row of results, and of what a replicate holds while it runs; from shapes."""
+def _shapes(key, cells, n_generations, *plan) -> tuple[Any, Any]:
+    """`_held` of one item, as shapes."""
     cell = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((), leaf.dtype) if eqx.is_array(leaf) else leaf, cells
     )
-    row, work = eqx.filter_eval_shape(_held, key, cell, n_generations, *plan)
-    return tuple(
-        4 + sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-        for tree in (row, work)
-    )
+    return eqx.filter_eval_shape(_held, key, cell, n_generations, *plan)
+
+
+def _n_bytes(tree: Any) -> int:
+    return 4 + sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 @eqx.filter_jit

@@ -29,7 +29,7 @@ from madlib.generators import (
     MixtureParams,
     NormalParams,
 )
-from madlib.parameters import ParameterError, check_counts, require
+from madlib.parameters import ParameterError, check_counts, is_number, require
 
 
 class Target(eqx.Module):
@@ -137,15 +137,18 @@ def normal(mean: Any, cov: Any) -> Target:
         cov: [d, d] or a number (the variance); positive semi-definite.
     """
     mean, cov = np.atleast_1d(_numbers("mean", mean)), np.atleast_2d(_numbers("cov", cov))
+    with np.errstate(over="ignore"):
+        fits = np.isfinite([*np.float32(mean).ravel(), *np.float32(cov).ravel()]).all()
     d = mean.size
     if mean.ndim != 1 or cov.shape != (d, d):
         raise ParameterError(
             f"mean [d] and cov [d, d] must have the same d; got {mean.shape} and {cov.shape}. "
             "Give both for the same number of dimensions."
         )
-    if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
+    if not fits:
         raise ParameterError(
-            "mean and cov must be finite; got NaN or infinity. Clean the data first."
+            "mean and cov must be finite in single precision; got NaN, infinity or numbers beyond "
+            "1e38. Clean the data first."
         )
     if not np.allclose(cov, cov.T, rtol=1e-6, atol=0):
         raise ParameterError("cov must be symmetric; got one that is not. Use (cov + cov.T) / 2.")
@@ -207,7 +210,8 @@ def mode_grid(n_side: int = 5, scale: float = 0.1) -> Target:
         scale: standard deviation of a mode in each direction.
     """
     check_counts(n_side=n_side)
-    require(0 <= scale < np.inf, "scale must be finite and >= 0", repr(scale), "Use 0.1.")
+    fits = is_number(scale) and scale >= 0
+    require(fits, "scale must be finite and >= 0", repr(scale), "Use 0.1.")
     line = np.arange(n_side) - (n_side - 1) / 2
     mean = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
     return mixture(np.full(len(mean), 1 / len(mean)), mean, scale**2)
@@ -242,7 +246,8 @@ def categorical(probs: Any, symbols: tuple[str, ...] = ()) -> Target:
 def zipf(n_symbols: int, exponent: float = 1.0) -> Target:
     """Zipf's law: the i-th of n_symbols has a probability proportional to i^-exponent."""
     check_counts(n_symbols=n_symbols)
-    require(exponent >= 0, "exponent must be >= 0", repr(exponent), "0 is the uniform law.")
+    fits = is_number(exponent) and exponent >= 0
+    require(fits, "exponent must be >= 0", repr(exponent), "0 is the uniform law.")
     weight = np.arange(1.0, n_symbols + 1) ** -exponent
     return categorical(weight / weight.sum())
 
@@ -261,7 +266,8 @@ def empirical(
         replace: whether draws are independent, or examples dealt without repetition.
         symbols: names of the symbols 0, 1, ... where examples are sequences of them; else empty.
     """
-    points = _numbers("points", points).astype(np.float32)
+    with np.errstate(over="ignore"):
+        points = _numbers("points", points).astype(np.float32)
     if points.ndim != 2 or points.shape[0] < 1:
         raise ParameterError(
             f"points must be [N, d] with N >= 1; got {points.shape}. Use one row per example."
@@ -453,5 +459,5 @@ def _numbers(name: str, values: Any) -> np.ndarray:
         return np.asarray(values, float)
     except (TypeError, ValueError):
         raise ParameterError(
-            f"{name} must be numbers; got {values!r}. Convert them first."
+            f"{name} must be numbers; got {type(values).__name__}. Convert them first."
         ) from None

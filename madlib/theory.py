@@ -184,8 +184,8 @@ def fresh_data_limit(
     """Limit of `fresh_data_moments` (memory 1) as t grows: exact, and independent of n_ini.
 
     Args:
-        n_r: [...], fresh real samples per generation, at least 1 (without real data there is no
-        such limit). n_s: [...], synthetic samples per generation.
+        n_r: [...], fresh real samples per generation, at least 1 (without, there is no limit).
+        n_s: [...], synthetic samples per generation.
 
     Source: existence and independence of n_ini, alemohammad2023, Fig. 10; value derived.
     """
@@ -220,7 +220,9 @@ def accumulate_limit(n: ArrayLike) -> GaussianMoments:
     s = sinc(1/sqrt n) = sin(pi/sqrt n)/(pi/sqrt n) and v = 1 - s: bounded, unlike the fully
     synthetic loop. Source: kazdan2024, Theorem on the accumulating Gaussian.
     """
-    s = np.sinc(1 / np.sqrt(np.asarray(n, float)))
+    n = np.asarray(n, float)
+    _require(np.all(n >= 1), "n >= 1", n, "Give the samples of a generation.")
+    s = np.sinc(1 / np.sqrt(n))
     return GaussianMoments(1 - s, s)
 
 
@@ -230,8 +232,10 @@ def maximum_likelihood_limit(n: ArrayLike, real_fraction: ArrayLike) -> Gaussian
     f = n_r/n is the real fraction. The same as `fresh_data_limit(f n, (1 - f) n, ddof=0)`. The bias
     of the model decays like (1 - f)^t. Derived.
     """
-    f = np.asarray(real_fraction, float)
-    denominator = 1 - f + f * np.asarray(n, float) * (2 - f)
+    f, n = _sizes(real_fraction, n)
+    _require(np.all((f >= 0) & (f <= 1)), "real_fraction in [0, 1]", f, "It is n_r/n.")
+    _require(np.all(n >= 1), "n >= 1", n, "Give the size of a training set.")
+    denominator = 1 - f + f * n * (2 - f)
     return GaussianMoments(1 / denominator, 1 - 1 / denominator)
 
 
@@ -362,8 +366,8 @@ def fresh_data_wasserstein2_squared(
 ) -> Array:
     """Limit of E W2^2 in the fresh-data loop: WD(n_r, n_s, lam) of alemohammad2023.
 
-    Assumes n_r + n_s >> dim, like `wasserstein2_squared`.     Equals dim (dim + 5)/(4 n_r) for n_s
-    = 0. Unbiased covariance. Derived.
+    Assumes n_r + n_s >> dim, like `wasserstein2_squared`. Equals dim (dim + 5)/(4 n_r) for n_s =
+    0. Unbiased covariance. Derived.
     """
     v, s = fresh_data_limit(n_r, n_s, lam=lam)
     n_r, n_s, lam, dim = _sizes(n_r, n_s, lam, dim)
@@ -434,12 +438,14 @@ def synthetic_augmentation_effective_sample_size(
 def unbiased_fresh_data_ratio(n_r: ArrayLike, n_s: ArrayLike) -> Array:
     """n_e/n_r = 1 + n_s/(n_r + n_s): fresh-data limit, lam = 1, n_r >> dim, any dim. Derived."""
     n_r, n_s = _sizes(n_r, n_s)
+    _check_training_set(n_r, n_s, np.zeros(()))
     return 1 + n_s / (n_r + n_s)
 
 
 def unbiased_synthetic_augmentation_ratio(n_s: ArrayLike, n_ini: ArrayLike) -> Array:
     """n_e/n_ini = (n_ini + 2 n_s)/(n_ini + 3 n_s): fixed real data, lam = 1, n_ini >> dim."""
     n_s, n_ini = _sizes(n_s, n_ini)
+    _check_training_set(n_ini, n_s, np.zeros(()), "n_ini + n_s")
     return (n_ini + 2 * n_s) / (n_ini + 3 * n_s)
 
 
@@ -461,6 +467,8 @@ def admissible_n_s_limit(lam: ArrayLike, dim: ArrayLike) -> Array:
     samples average away.
     """
     lam, dim = _sizes(lam, dim)
+    _check_bias(lam, np.zeros(()))
+    _require(np.all(dim >= 1), "dim >= 1", dim, "Give the dimension of the Gaussian.")
     gain = 4 * (2 - lam) + (dim + 1) * (1 + 3 * lam - 2 * lam**2) / 2
     with np.errstate(divide="ignore"):
         return gain / (1 - lam) ** 2
@@ -487,7 +495,7 @@ def log_variance_moments(
     All arguments but dim broadcast. Requires n_ini, n_s > dim. Derived.
     """
     t, n_ini, n_s, lam, ddof = _sizes(generation, n_ini, n_s, lam, ddof)
-    _check_log_determinant(n_ini, n_s, lam, ddof, dim)
+    _check_log_determinant(t, n_ini, n_s, lam, ddof, dim)
     first, later = _log_determinant_step(n_ini, ddof, dim), _log_determinant_step(n_s, ddof, dim)
     mean = first.mean + (t - 1) * later.mean + special.xlogy(dim * (t - 1), lam)
     return LogVarianceMoments(mean, first.variance + (t - 1) * later.variance)
@@ -534,7 +542,7 @@ def log_variance_quantiles(
     """
     q, t = np.asarray(q, float), np.asarray(generation, float)
     _require(np.all((q > 0) & (q < 1)), "0 < q < 1", q, "")
-    _check_log_determinant(n_ini, n_s, lam, ddof, dim)
+    _check_log_determinant(t, n_ini, n_s, lam, ddof, dim)
     settings = {"n_ini": n_ini, "n_s": n_s, "ddof": ddof, "dim": dim}
     quantiles = np.stack(
         [_log_determinant_quantile(q.ravel(), step, **settings) for step in t.ravel()], axis=-1
@@ -609,6 +617,7 @@ def fully_synthetic_kernel_variance(
     """
     n_s, h, n_ini, lam = _sizes(n_s, bandwidth, n_ini, lam)
     _require(np.all(h > 0), "bandwidth > 0", h, "Give the standard deviation of the kernel.")
+    _require(np.all((n_s >= 1) & (n_ini >= 1)), "n_s >= 1 and n_ini >= 1", (n_s, n_ini), "")
     _check_bias(lam, np.zeros(()))
     rows = [1 - 1 / n_ini]
     for _ in range(n_generations - 1):
@@ -631,6 +640,7 @@ def accumulate_kernel_variance(
     """
     n_s, h, n_ini, lam = _sizes(n_s, bandwidth, n_ini, lam)
     _require(np.all(h > 0), "bandwidth > 0", h, "Give the standard deviation of the kernel.")
+    _require(np.all((n_s >= 1) & (n_ini >= 1)), "n_s >= 1 and n_ini >= 1", (n_s, n_ini), "")
     _check_bias(lam, np.zeros(()))
     rows = [1 - 1 / n_ini]
     for t in range(1, n_generations):
@@ -661,13 +671,14 @@ def heterozygosity(regime: Any, probs: ArrayLike, *, n_ini: ArrayLike, n_generat
 def extinction_probability(probs: ArrayLike, *, n_ini: int, n_s: int, n_generations: int) -> Array:
     """P(a symbol of probability p is absent from G^t), fully synthetic, lam = 1: exact.
 
-    Returns [*probs, n_generations].     The count of one symbol is a Wright-Fisher chain, x' ~
+    Returns [*probs, n_generations]. The count of one symbol is a Wright-Fisher chain, x' ~
     Binomial(n_s, x/n), and absence is for ever. Its (n_s + 1)^2 transition matrix is formed: n up
     to a few thousand. `extinction_probability(1 - p)` is the probability that the symbol is the
     only one left; it tends to p, so P(absorbed in i) = p_i (shumailov2024).
     """
     probs = np.asarray(probs, float)
     _require(np.all((probs >= 0) & (probs <= 1)), "0 <= probs <= 1", probs, "")
+    _require(n_s >= 1 and n_ini >= 1, "n_s >= 1 and n_ini >= 1", (n_s, n_ini), "")
     counts = np.arange(n_s + 1)
     drift = scipy.stats.binom.pmf(counts, n_s, (counts / n_s)[:, None])
     first_drift = drift
@@ -701,6 +712,8 @@ def poisson_survival_probability(probs: ArrayLike, *, n: ArrayLike, n_generation
     expected vocabulary. Source: suresh2024.
     """
     probs, n = _sizes(probs, n)
+    _require(np.all((probs >= 0) & (probs <= 1)), "0 <= probs <= 1", probs, "")
+    _require(np.all(n >= 1), "n >= 1", n, "Give the draws of a generation.")
     g = np.ones(n_generations)
     for t in range(1, n_generations):
         g[t] = -np.expm1(-g[t - 1])
@@ -751,6 +764,7 @@ def _stack(rows: list[tuple[Array, Array, Array]]) -> tuple[Array, Array, Array]
 def _fresh_data(n_r, n_s, *, n_ini, n_generations, lam, ddof, memory=1):
     n_r, n_s, n_ini, lam, ddof = _sizes(n_r, n_s, n_ini, lam, ddof)
     _check_bias(lam, ddof)
+    _require(memory >= 1, "memory >= 1", memory, "1 is the loop of one parent.")
     v, s, f = _first_generation(n_ini, ddof, n_generations)
     rows = [(v, s, f)]
     if n_generations > 1:
@@ -920,7 +934,8 @@ def _mean_root_eigenvalue(n_r, n_s, n_ini, lam, dim, v, s) -> Array:
 
 def _distance(v: Array, s: Array, f: Array, dim: Array) -> Array:
     """dim v + E sum (1 - sqrt eigenvalue)^2, to second order about s; f = 0 where s = 0."""
-    v, s, f, dim = np.broadcast_arrays(v, s, f, dim)
+    v, s, f, dim = _sizes(v, s, f, dim)
+    _require(np.all(dim >= 1), "dim >= 1", dim, "Give the dimension of the Gaussian.")
     spread = np.divide(f, s**1.5, out=np.zeros_like(f), where=s > 0)
     return dim * (v + (1 - np.sqrt(s)) ** 2 + (dim + 1) * spread / 4)
 
@@ -1016,12 +1031,16 @@ def _log_determinant_quantile(q: Array, t: float, *, n_ini, n_s, ddof, dim) -> A
 
 
 def _sizes(*arrays: ArrayLike) -> list[Array]:
-    return list(np.broadcast_arrays(*(np.asarray(a, float) for a in arrays)))
+    arrays = [np.asarray(a, float) for a in arrays]
+    shapes = [a.shape for a in arrays]
+    try:
+        return list(np.broadcast_arrays(*arrays))
+    except ValueError:
+        _require(False, "one grid that all arguments broadcast to", f"shapes {shapes}", "")
 
 
 def _require(condition: bool, required: str, got: Any, remedy: str) -> None:
-    shown = got if isinstance(got, str) else np.array2string(np.asarray(got), threshold=8)
-    require(condition, f"{required} is required", shown, remedy)
+    require(condition, f"{required} is required", got, remedy)
 
 
 def _check_bias(lam: Array, ddof: Array) -> None:
@@ -1034,8 +1053,9 @@ def _check_training_set(n_r: Array, n_s: Array, ddof: Array, name: str = "n_r + 
     _require(np.all(n_r + n_s - ddof > 0), f"{name} > ddof", n_r + n_s, "Use more samples.")
 
 
-def _check_log_determinant(n_ini, n_s, lam, ddof, dim: int) -> None:
+def _check_log_determinant(t: Array, n_ini, n_s, lam, ddof, dim: int) -> None:
     _check_bias(np.asarray(lam), np.asarray(ddof))
+    _require(np.all(t >= 1), "generation >= 1", t, "Generation 1 is the first model.")
     _require(
         np.all((np.asarray(n_ini) > dim) & (np.asarray(n_s) > dim)),
         f"n_ini and n_s above dim = {dim}",

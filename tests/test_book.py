@@ -207,6 +207,21 @@ def test_parameter_error_is_told_in_its_own_words(scratch: Scratch) -> None:
         book.run(path, scratch.root / "run", {"n_t": 4})
 
 
+def test_run_is_whole_or_not_there(scratch: Scratch, tmp_path: Path) -> None:
+    path, folder = scratch.root / "book" / "one.ipynb", tmp_path / "run"
+    assert book.run(path, folder, {"n_s": 4}).is_file()
+    assert (folder / "figures" / "fig-one.txt").read_text() == "4"
+    assert json.loads((folder / "run.json").read_text()) == {"n_s": 4}
+    scratch.chapter("one", "1 / 0")
+    with pytest.raises(book.BuildError, match="ZeroDivisionError"):
+        book.run(path, folder, {"n_s": 5})
+    assert not folder.exists(), "a failed run must leave nothing that looks finished"
+    for output in (scratch.root / "book", scratch.root / "_toc.yml", Path("/proc/madlib")):
+        with pytest.raises(ParameterError, match="the output must be a folder"):
+            book.run(path, output, {})
+    assert path.is_file()
+
+
 def test_kernel_that_dies_is_started_once_more(scratch: Scratch) -> None:
     scratch.chapter(
         "one", "if len(open(os.environ['SCRATCH_LOG']).read().split()) < 2: os._exit(1)"
@@ -310,6 +325,7 @@ def test_caption_and_label_come_from_the_call(monkeypatch: pytest.MonkeyPatch) -
         (["simulate", "--regime", "FreshDate", "--n-s", "9"], "regime must be one of"),
         (["simulate", "--regime", "FullySynthetic", "--n-s", "9", "--lam", "1.5"], "lam"),
         (["simulate", "--regime", "FullySynthetic"], "FullySynthetic takes n_s"),
+        (["simulate", "--regime", "FullySynthetic", "--n-s", "9", "--seed", str(2**32)], "seed"),
         (["run", "99_nowhere"], "chapter must be one of"),
         (["run", "05_fresh_data", "-p", "n_r", "[1"], "-p n_r must be YAML; got '[1'"),
         (["book", "--jobs", "0"], "--jobs must be at least 1"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from madlib.datasets import Counts, Moments, Samples, triangular_root
+from madlib.parameters import ParameterError
 
 EPS = np.finfo(np.float32).eps
 DIMS = (1, 2, 3, 5, 64)
@@ -95,8 +96,23 @@ def test_unused_room_and_weights_count_for_nothing_more():
     assert_moments(Moments.of(room), points)
     doubled = Moments.of(Samples(jnp.asarray(points), jnp.full(6, 2.0)))
     assert_moments(doubled, np.concatenate([points, points]))
+    light = Moments.of(Samples(jnp.asarray(points), jnp.full(6, 0.05)))
+    np.testing.assert_allclose(light.mean, points.mean(0), rtol=20 * EPS)
+    np.testing.assert_allclose((light + light).mean, points.mean(0), rtol=20 * EPS)
     nothing = Moments.of(Samples(jnp.asarray(points), jnp.zeros(6)))
     assert all(np.array_equal(leaf, np.zeros(leaf.shape)) for leaf in nothing)
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ([1.0, 2.0], r"points must be \[n, d\]; got \(2,\)"),
+        ([[1.0, np.nan], [np.inf, 0.0]], "points must be finite; got 2 values of NaN or infinity"),
+    ],
+)
+def test_points_that_are_none_are_refused(points, message):
+    with pytest.raises(ParameterError, match=message):
+        Samples.of(jnp.asarray(points))
 
 
 @pytest.mark.parametrize("d", DIMS)

@@ -129,6 +129,7 @@ def test_identical_points_are_legal():
         (lambda: KernelDensity(2, 5, bandwidth=float("nan")), ["bandwidth", "nan"]),
         (lambda: KernelDensity(2, 5, bandwidth="silverman"), ["'scott'", "'silverman'"]),
         (lambda: KernelDensity(0, 5), ["dim", "0"]),
+        (lambda: KernelDensity(2, 5, floor=-1), ["floor must lie in (0, 1)", "-1"]),
         (
             lambda: simulate(
                 jax.random.key(0),

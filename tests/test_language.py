@@ -105,6 +105,8 @@ def test_a_weight_of_three_is_three_copies_to_a_trigram():
     model = MODELS["trigram"]
     ours, theirs = fitted(model, points, weight), fitted(model, copies)
     np.testing.assert_allclose(ours.probs, theirs.probs, rtol=1e-6)
+    light = fitted(model, points, weight / 10)
+    np.testing.assert_allclose(light.probs.sum(-1), 1, rtol=1e-5)
 
 
 def test_the_network_approaches_the_law_it_is_trained_on():

@@ -153,9 +153,9 @@ def test_sizes_are_checked(generator, wrong):
         generator(**{"dim": 2} | wrong)
 
 
-@pytest.mark.parametrize("wrong", [{"penalty": 0.0}, {"slowness": -1.0}])
+@pytest.mark.parametrize("wrong", [{"penalty": 0.0}, {"slowness": -1.0}, {"penalty": "x"}])
 def test_weights_of_the_game_are_checked(wrong):
-    with pytest.raises(ParameterError, match=f"{next(iter(wrong))} must be > 0"):
+    with pytest.raises(ParameterError, match=f"{next(iter(wrong))} must be finite and > 0"):
         WGAN(2, **wrong)
 
 

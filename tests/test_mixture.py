@@ -283,6 +283,8 @@ GRID = {"n_generations": 3, "n_replicates": 2}
         (lambda: targets.mixture([1.0], [[0.0]], -1), ["positive semi-definite", "-1"]),
         (lambda: targets.mixture([0.5, 0.5], [[0], [1]], np.ones((3, 1, 1))), ["[2, d, d]"]),
         (lambda: targets.mode_grid(scale=-1), ["scale", "-1"]),
+        (lambda: GaussianMixture(2, 2, tolerance="x"), ["tolerance must lie in (0, 1)", "'x'"]),
+        (lambda: GaussianMixture(2, 2, n_swaps="x"), ["n_swaps", "'x'"]),
     ],
 )
 def test_bad_input_is_one_clear_line(call, words):

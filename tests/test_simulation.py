@@ -234,8 +234,8 @@ ALONE = FullySynthetic(5)
 
 
 def refused(generator=LINE, regime=ALONE, target=TARGET, **settings):
-    settings = {"n_ini": 5, "n_generations": 3, "n_replicates": 2} | settings
-    return lambda: simulate(KEY, generator, regime, target, **settings)
+    settings = {"key": KEY, "n_ini": 5, "n_generations": 3, "n_replicates": 2} | settings
+    return lambda: simulate(generator=generator, regime=regime, target=target, **settings)
 
 
 WORDS = targets.zipf(5)
@@ -293,6 +293,25 @@ BAD = [
     (
         refused(regime=AccumulateSubsample(np.array([5, 6]), 5)),
         ["n_s", "single int where points are drawn"],
+    ),
+    (refused(regime=FullySynthetic(np.full(100, -1))), ["n_s", "whole number >= 0", "..."]),
+    (refused(lam=np.linspace(0, 2, 200)), ["lam", "[0, 1]", "0.01", "..."]),
+    (refused(regime=SyntheticAugmentation([5, 6, 7]), n_ini=[5, 6]), ["broadcast", "(2,)", "(3,)"]),
+    (refused(regime=FreshData([5, 6, 7], [5, 6])), ["broadcast", "(3,)", "(2,)"]),
+    (refused(n_ini=5 + 0j), ["n_ini", "whole number >= 0", "5+0j"]),
+    (refused(key=jax.random.split(KEY, 3)), ["one JAX PRNG key", "shape (3,)"]),
+    (refused(key=0), ["one JAX PRNG key", "int"]),
+    (refused(target=LINE), ["target", "target object", "Gaussian"]),
+    (refused(record=(functools.partial(max),)), ["record", "with a name", "partial"]),
+    (refused(record=(metrics.Examples,)), ["record", "objects with n_samples", "class"]),
+    (refused(record=RECORD[:1] * 2), ["a name of its own", "wasserstein2_squared", "prefix"]),
+    (
+        refused(record=(metrics.Examples(3),), reduce=np.mean),
+        ["reduce takes metrics of one number", "examples", "(3, 1)"],
+    ),
+    (
+        refused(Gaussian(1, exact=False), n_ini=50, target=targets.normal(0.0, 1e38)),
+        ["models must stay finite", "by generation 1 (2 of 2", "scale the data"],
     ),
 ]
 

@@ -591,6 +591,21 @@ def test_expected_sample_coverage():
         lambda: theory.log_variance_quantiles(1.0, 1, n_ini=5, n_s=5),
         lambda: theory.effective_sample_size(0.0, 3),
         lambda: theory.expected_sample_coverage([0.5, 0.6], 3),
+        lambda: theory.moments(FullySynthetic([5, 6, 7]), n_ini=[5, 6], n_generations=2),
+        lambda: theory.moments(FreshData(5, 6, memory=0), n_ini=5, n_generations=2),
+        lambda: theory.wasserstein2_squared(
+            FullySynthetic(5), dim=np.nan, n_ini=5, n_generations=2
+        ),
+        lambda: theory.log_variance_quantiles(0.5, 0, n_ini=5, n_s=5),
+        lambda: theory.accumulate_limit(0),
+        lambda: theory.maximum_likelihood_limit(10, 2.5),
+        lambda: theory.unbiased_fresh_data_ratio(0, 0),
+        lambda: theory.unbiased_synthetic_augmentation_ratio(0, 0),
+        lambda: theory.admissible_n_s_limit(2.0, 10),
+        lambda: theory.fully_synthetic_kernel_variance(0, 0.1, n_ini=5, n_generations=3),
+        lambda: theory.accumulate_kernel_variance(5, 0.1, n_ini=0, n_generations=3),
+        lambda: theory.extinction_probability(0.5, n_ini=5, n_s=0, n_generations=3),
+        lambda: theory.poisson_survival_probability([1.5, -2.0], n=5, n_generations=3),
     ],
 )
 def test_errors_are_one_line(call):

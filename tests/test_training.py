@@ -163,6 +163,8 @@ def test_fewer_samples_than_a_minibatch_are_refused(n_ini, regime):
         ({"n_steps": 1}, "n_steps must be at least 2; got 1"),
         ({"warmup": 1.5}, r"warmup must lie in \[0, 1\]; got 1.5"),
         ({"average": -0.1}, r"average must lie in \[0, 1\]; got -0.1"),
+        ({"warmup": "much"}, r"warmup must lie in \[0, 1\]; got 'much'"),
+        ({"betas": (2, 3)}, r"betas must be a tuple of two numbers in \[0, 1\); got \(2, 3\)"),
     ],
 )
 def test_impossible_training_is_refused(change, message):

@@ -8,7 +8,6 @@ model repeats its training set, which is the bootstrap.
 """
 
 import dataclasses
-import numbers
 from typing import NamedTuple
 
 import jax
@@ -18,7 +17,7 @@ from jaxtyping import Array, Float, Key
 from madlib.datasets import Samples, triangular_root
 from madlib.generators.mixture import log_normals, rows_and_normals, widened
 from madlib.generators.training import PointGenerator
-from madlib.parameters import check_counts, require
+from madlib.parameters import check_counts, is_number, require
 
 
 class KernelDensityParams(NamedTuple):
@@ -58,13 +57,14 @@ class KernelDensity(PointGenerator):
     def __post_init__(self):
         check_counts(dim=self.dim, n_points=self.n_points)
         h = self.bandwidth
-        number = isinstance(h, numbers.Real) and not isinstance(h, bool) and 0 < h < float("inf")
         require(
-            number or h == "scott",
+            h == "scott" or (is_number(h) and h > 0),
             "bandwidth must be a finite number > 0, or 'scott'",
             repr(h),
             "Give the standard deviation of the kernel.",
         )
+        inside = is_number(self.floor) and 0 < self.floor < 1
+        require(inside, "floor must lie in (0, 1)", repr(self.floor), "Use the default.")
 
     def fit(self, key: Key[Array, ""], dataset: Samples) -> KernelDensityParams:
         """Remembers the points; deterministic, the key is not used."""

@@ -26,7 +26,8 @@ from jaxtyping import Array, Float, Key
 
 from madlib.datasets import MAX_UNROLLED_DIM, Samples, triangular_root
 from madlib.generators.training import PointGenerator, rows_at
-from madlib.parameters import check_counts, require
+from madlib.metrics import mixture_variance
+from madlib.parameters import check_counts, is_number, require
 
 
 class MixtureParams(NamedTuple):
@@ -82,7 +83,10 @@ class GaussianMixture(PointGenerator):
         check_counts(max_iterations=self.max_iterations)
         for name in ("tolerance", "floor"):
             value = getattr(self, name)
-            require(0 < value < 1, f"{name} must lie in (0, 1)", repr(value), "Use the default.")
+            inside = is_number(value) and 0 < value < 1
+            require(inside, f"{name} must lie in (0, 1)", repr(value), "Use the default.")
+        whole = isinstance(self.n_swaps, int) and self.n_swaps >= 0
+        require(whole, "n_swaps must be a whole number >= 0", repr(self.n_swaps), "Use 8.")
 
     @property
     def minimum_weight(self) -> int:
@@ -123,15 +127,8 @@ class GaussianMixture(PointGenerator):
         return jax.nn.logsumexp(joint, axis=0)
 
     def _floor(self, params: MixtureParams) -> Float[Array, ""]:
-        spread = jnp.sqrt(total_variance(params) / self.dim)
+        spread = jnp.sqrt(mixture_variance(params) / self.dim)
         return jnp.where(spread > 0, self.floor * spread, 1.0)
-
-
-def total_variance(params: MixtureParams) -> Float[Array, ""]:
-    """Trace of the covariance of a mixture: within its components, and between their means."""
-    gap = params.mean - (params.weight @ params.mean)[None, :]
-    within = jnp.sum(params.chol**2, axis=(1, 2))
-    return params.weight @ (within + jnp.sum(gap**2, axis=1))
 
 
 def rows_and_normals(

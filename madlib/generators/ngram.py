@@ -102,7 +102,7 @@ def _interpolate(count: Float[Array, "... k"], lower: Float[Array, "... k"]) -> 
     # Where nothing was seen once there is nothing to learn a discount from; a half is usual.
     discount = jnp.where(once > 0, once / jnp.maximum(once + 2 * twice, 1.0), 0.5)
     total = count.sum(axis=-1, keepdims=True)
-    seen = jnp.sum(count > 0, axis=-1, keepdims=True).astype(count.dtype)
+    taken = jnp.minimum(count, discount)
     lower = jnp.broadcast_to(lower, count.shape)
-    mixed = jnp.maximum(count - discount, 0.0) + discount * seen * lower
-    return jnp.where(total > 0, mixed / jnp.maximum(total, 1.0), lower)
+    mixed = count - taken + taken.sum(axis=-1, keepdims=True) * lower
+    return jnp.where(total > 0, mixed / jnp.where(total > 0, total, 1.0), lower)

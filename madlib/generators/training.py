@@ -24,7 +24,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from madlib.datasets import Samples
-from madlib.parameters import check_counts, require
+from madlib.parameters import check_counts, is_number, require
 
 Loss = Callable[[Any, Key[Array, ""], Samples], Array]
 
@@ -67,14 +67,23 @@ class Training:
         require(self.n_steps >= 2, "n_steps must be at least 2", self.n_steps, "Use 1000, say.")
         rate = self.learning_rate
         require(
-            0 < rate < float("inf"),
+            is_number(rate) and rate > 0,
             "learning_rate must be > 0 and finite",
             repr(rate),
             "Use 1e-3, say.",
         )
         for name in ("warmup", "average"):
             share = getattr(self, name)
-            require(0 <= share <= 1, f"{name} must lie in [0, 1]", repr(share), "Use 0.05, say.")
+            inside = is_number(share) and 0 <= share <= 1
+            require(inside, f"{name} must lie in [0, 1]", repr(share), "Use 0.05, say.")
+        require(
+            isinstance(self.betas, tuple)
+            and len(self.betas) == 2
+            and all(is_number(beta) and 0 <= beta < 1 for beta in self.betas),
+            "betas must be a tuple of two numbers in [0, 1)",
+            repr(self.betas),
+            "Use (0.9, 0.999).",
+        )
 
 
 class PointGenerator:

@@ -34,7 +34,7 @@ from madlib.generators.training import (
     train,
     untrained,
 )
-from madlib.parameters import check_counts, require
+from madlib.parameters import check_counts, is_number, require
 
 
 class WGANParams(NamedTuple):
@@ -103,8 +103,10 @@ class WGAN(PointGenerator):
 
     def __post_init__(self):
         check_counts(dim=self.dim, n_latent=self.n_latent, hidden=self.hidden)
-        require(self.penalty > 0, "penalty must be > 0", repr(self.penalty), "Use 10.")
-        require(self.slowness > 0, "slowness must be > 0", repr(self.slowness), "Use 4.")
+        for name, usual in (("penalty", 10), ("slowness", 4)):
+            value = getattr(self, name)
+            positive = is_number(value) and value > 0
+            require(positive, f"{name} must be finite and > 0", repr(value), f"Use {usual}.")
 
     def network(self, key: Key[Array, ""]) -> Game:
         k_generator, k_critic = jax.random.split(key)
