@@ -16,9 +16,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from madlib import book
+from madlib import book, parameters
 from madlib.__main__ import main
-from madlib.parameters import ParameterError, check_parameters
+from madlib.parameters import ParameterError, require
 
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
 PRESETS = sorted((ROOT / "book" / "presets").glob("*.yaml"))
@@ -77,12 +77,18 @@ def test_preset_names_parameters_that_exist(preset: Path) -> None:
     if preset.stem == "smoke":
         assert set(values) == set(stems), "the smoke preset must shrink every chapter"
     for stem, chosen in values.items():
-        namespace: dict = {}
-        for cell in code_cells(stems[stem]):
-            if is_parameters(cell):
-                exec(cell.source, namespace)
-        # An unknown name, a wrong type or an impossible size raises.
-        check_parameters(namespace | chosen)
+        namespace: dict = {"require": require, "madlib": SimpleNamespace(**vars(parameters))}
+        cells = code_cells(stems[stem])
+        (position,) = [i for i, cell in enumerate(cells) if is_parameters(cell)]
+        exec(cells[position].source, namespace)
+        namespace |= chosen
+        # An unknown name, a wrong type or an impossible size raises, and so does what the chapter
+        # requires of several together; the rest of its first cell computes.
+        for node in ast.parse(cells[position + 1].source).body:
+            source = ast.unparse(node)
+            if source.startswith(("params =", "require(")):
+                exec(source, namespace)
+        assert "params" in namespace
 
 
 def test_lock_and_conda_environment_agree() -> None:
