@@ -23,6 +23,8 @@ import pandas as pd
 from matplotlib import patheffects, style, ticker
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -67,7 +69,7 @@ _MM = 1 / 25.4
 _WIDTHS = {"column": 88 * _MM, "page": 180 * _MM}  # inches
 # Points. A wide figure is shown smaller on a page, so its text is larger.
 _TEXT_SIZES = {"column": 7.2, "page": 7.8}
-_FORMATS = ("pdf", "svg", "png")
+_CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG, "png": FigureCanvasAgg}
 _PACKAGES = ("madlib", "jax", "numpy", "matplotlib")
 
 STYLE: dict[str, Any] = {
@@ -665,9 +667,16 @@ def save(
     with style.context(["default", STYLE, {"svg.hashsalt": label}]):
         fig.draw_without_rendering()
         fig.set_layout_engine("none")  # laid out once, and so alike in all formats
-        for kind in _FORMATS:
-            write_result(f"figures/{label}.{kind}", _render(fig, kind, metadata=described[kind]))
-        page = _for_page(_render(fig, "svg", transparent=True).decode(), label, text, fig)
+        for kind in ("pdf", "png"):
+            write_result(f"figures/{label}.{kind}", _render(fig, kind, described[kind]))
+        # Of the transparent one the page gets the drawing, and the file a white ground behind it.
+        for patch in (fig.patch, *(ax.patch for ax in fig.axes)):
+            patch.set_facecolor("none")
+        svg = _render(fig, "svg", described["svg"]).decode()
+        ground = '<rect width="100%" height="100%" fill="#ffffff"/>\n'
+        at = svg.index('<g id="figure_1">')
+        write_result(f"figures/{label}.svg", (svg[:at] + ground + svg[at:]).encode())
+        page = _for_page(svg, label, text, fig)
     write_result(f"figures/{label}.csv", csv)
     write_result(f"figures/{label}.bib", _bibtex(label, text, reproduces).encode())
     # The JSON comes last: where it is, the rest is.
@@ -716,9 +725,11 @@ class _CaptionFormatter(string.Formatter):
         return super().format_field(value, spec)
 
 
-def _render(fig: Figure, kind: str, **kw: Any) -> bytes:
+def _render(fig: Figure, kind: str, metadata: dict[str, Any]) -> bytes:
+    """One format; `fig.savefig` would draw everything twice, to see how large it is."""
     stream = io.BytesIO()
-    fig.savefig(stream, format=kind, **kw)
+    fig.dpi = STYLE["savefig.dpi"]
+    getattr(_CANVASES[kind](fig), f"print_{kind}")(stream, metadata=metadata)
     return stream.getvalue()
 
 
