@@ -28,6 +28,10 @@ from madlib.targets import Target
 
 MEMORY_BUDGET = 2**29  # bytes that the rows of one batch, or of one span of generations, may take.
 CACHE_BUDGET = 2**22  # bytes that the replicates of one batch may work on: about a cache, measured.
+# On a CPU, replicates that work on fewer bytes are computed side by side, in whole vectors of 16
+# lanes, and others in turn: a network fills a core and its cache, and EM ends when it is done. So
+# a replicate goes through the same program, and comes out the same, whatever is in its batch.
+SIDE_BY_SIDE, N_LANES = 2**14, 16
 
 
 def simulate(
@@ -52,7 +56,8 @@ def simulate(
     Those values may also be arrays or lists: lam, n_ini and exact sizes broadcast against each
     other, and the axes of that grid lead the result, so that a phase diagram is one call. Replicate
     i uses `fold_in(key, i)` at every grid point, whatever the batches and devices: each grid point
-    equals its own separate run.
+    equals its own separate run. On a CPU results are the same to the last bit whatever the batch
+    size; with another number of devices XLA may round some of them differently.
 
     Args:
         key, generator, regime, target, n_ini, n_generations, lam, record, every: as in `run_loop`.
@@ -61,7 +66,7 @@ def simulate(
             of generations at a time, so that a million replicates fit in memory; for instance
             `np.median`, or `functools.partial(np.quantile, q=[0.05, 0.5, 0.95])`. Parameters are
             not kept.
-        batch_size: replicates times grid points per compiled call; by default what fits
+        batch_size: replicates times grid points per compiled call, about; by default what fits
             `MEMORY_BUDGET` and, on a CPU, `CACHE_BUDGET`, or one network per core.
 
     Returns:
@@ -88,7 +93,7 @@ def simulate(
     varying = settings if exact_sizes else {"lam": lam}
     grid = check_grid(*(np.shape(leaf) for leaf in jax.tree.leaves(varying)))
     n_items = math.prod(grid) * n_replicates
-    plan = (*learned_from(generator, regime, target), record, reduce is None)
+    learned = *learned_from(generator, regime, target), record, reduce is None
 
     def items(start: int, stop: int, size: int) -> tuple[Array, Any]:
         """Replicate and settings of items start to stop, padded to size by repeating the last."""
@@ -101,21 +106,20 @@ def simulate(
         return jnp.asarray(item % n_replicates, jnp.uint32), settings | jax.tree.map(pick, varying)
 
     spans = np.arange(2, n_generations + 1).reshape(-1, every)
-    row, work = _shapes(key, items(0, 1, 1)[1], n_generations, *plan)
+    row, work = _shapes(key, items(0, 1, 1)[1], n_generations, *learned)
     check_rows(row[1], reduce)
     row_bytes, work_bytes = _n_bytes(row), _n_bytes(work)
-    n_devices = jax.local_device_count()
+    n_devices, on_cpu = jax.local_device_count(), jax.default_backend() == "cpu"
+    trained = hasattr(generator, "training")
+    in_turn = on_cpu and (trained or work_bytes > SIDE_BY_SIDE)
+    plan = (in_turn, *learned)
     if batch_size is None:
         n_rows_kept = 1 + len(spans) if reduce is None else 1
         batch_size = MEMORY_BUDGET // max(row_bytes * n_rows_kept, work_bytes)
-        if jax.default_backend() == "cpu":
-            # The products of one network fill a core and its cache; those of several, batched, are
-            # slower than one after the other.
-            trained = hasattr(generator, "training")
+        if on_cpu:
             batch_size = min(batch_size, n_devices if trained else CACHE_BUDGET // work_bytes)
     n_batches = math.ceil(n_items / max(batch_size, 1))
-    # Whole vectors of 16 lanes: XLA computes the rest of a batch otherwise, with other last bits.
-    lanes = n_devices * (16 if generator.exact and n_items >= 16 * n_devices else 1)
+    lanes = n_devices * (N_LANES if on_cpu and not in_turn else 1)
     batch_size = lanes * math.ceil(n_items / n_batches / lanes)
     span = max(1, len(spans) if reduce is None else MEMORY_BUDGET // (row_bytes * n_items))
     spans = [jnp.asarray(spans[i : i + span]) for i in range(0, len(spans), span)]
@@ -173,7 +177,7 @@ _begin = eqx.filter_jit(begin)  # traced once, for its shapes and for every batc
 
 
 @eqx.filter_jit
-def _begin_batch(key, replicate, cells, generator, target, record, keep_params):
+def _begin_batch(key, replicate, cells, in_turn, generator, target, record, keep_params):
     def one(cell, replicate):
         key_of_it = jax.random.fold_in(key, replicate)
         state, (params, values, failure) = _begin(
@@ -181,12 +185,21 @@ def _begin_batch(key, replicate, cells, generator, target, record, keep_params):
         )
         return state, (params if keep_params else None, values), failure
 
-    return _vmap_over_devices(one, cells, replicate, hasattr(generator, "training"))
+    return _map_over_devices(one, cells, replicate, in_turn)
 
 
 @eqx.filter_jit
 def _advance_batch(
-    state, cells, generations, generator, target, record, keep_params, n_generations, is_first
+    state,
+    cells,
+    generations,
+    in_turn,
+    generator,
+    target,
+    record,
+    keep_params,
+    n_generations,
+    is_first,
 ):
     def one(cell, state):
         if is_first:
@@ -196,23 +209,24 @@ def _advance_batch(
         )
         return state, (params if keep_params else None, values), failure[-1]
 
-    return _vmap_over_devices(one, cells, state, hasattr(generator, "training"))
+    return _map_over_devices(one, cells, state, in_turn)
 
 
-def _vmap_over_devices(function: Callable, cells: Any, batched: Any, trained: bool) -> Any:
+def _map_over_devices(function: Callable, cells: Any, batched: Any, in_turn: bool) -> Any:
     """function(cell, batched) over their leading axis, each device taking its share of it."""
     traced, static = eqx.partition(cells, eqx.is_array)
 
     def one(traced: Any, batched: Any) -> Any:
         return function(eqx.combine(traced, static), batched)
 
-    def only(*items: Any) -> Any:
-        # Without an axis of length 1, XLA computes nothing twice in another layout.
+    def one_after_the_other(*items: Any) -> Any:
         first = jax.tree.map(lambda leaf: leaf[0], items)
+        if jax.tree.leaves(items)[0].shape[0] > 1:
+            return jax.lax.map(lambda item: one(*item), items)
+        # Without an axis of length 1, XLA computes nothing twice in another layout.
         return jax.tree.map(lambda leaf: leaf[None], one(*first))
 
-    (n_items,) = {leaf.shape[0] for leaf in jax.tree.leaves(batched)}
-    mapped = only if trained and n_items == jax.local_device_count() else jax.vmap(one)
+    mapped = one_after_the_other if in_turn else jax.vmap(one)
     mesh, spec = Mesh(jax.local_devices(), ("replicates",)), PartitionSpec("replicates")
     return jax.shard_map(mapped, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)(
         traced, batched
