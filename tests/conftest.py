@@ -18,8 +18,15 @@ quick = "--xla_backend_optimization_level=1"
 if jax.__version__.startswith("0.10."):  # XLA refuses flags of other releases.
     quick += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", quick)
+# The longest first, so that no worker is left with one of them at the end.
+LONGEST = ["test_site", "test_theory_agreement", "test_loop", "test_mixture", "test_simulation"]
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: position for position, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture
