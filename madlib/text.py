@@ -134,7 +134,7 @@ def read(path: str | Path) -> str:
     """A UTF-8 text file."""
     try:
         return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, TypeError, UnicodeDecodeError) as error:
         raise ParameterError(
             f"path must name a readable UTF-8 text file; got {path} ({type(error).__name__}). "
             "Check the path."

@@ -104,6 +104,7 @@ CATEGORICAL = [0.5, 0.5]
         (lambda: targets.empirical([[1.0, np.nan]]), ["finite", "NaN"]),
         (lambda: targets.empirical([1.0, 2.0]), ["[N, d]", "(2,)"]),
         (lambda: targets.text(path="no/such/file.txt"), ["no/such/file.txt", "FileNotFoundError"]),
+        (lambda: targets.text(path=5), ["path must name", "got 5", "TypeError"]),
         (lambda: targets.text("sentence"), ["'word'", "'sentence'"]),
     ],
 )

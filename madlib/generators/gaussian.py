@@ -11,7 +11,7 @@ comes from Bartlett's decomposition (Bartlett 1933): scatter = (L B)(L B)^T with
 and B lower triangular, chi variables of n - 1, n - 2, ... degrees of freedom on the diagonal and
 normals below. L B is the triangular root that `Moments` keeps, so a fully synthetic loop multiplies
 triangular matrices and factorizes nothing: it can collapse for ten thousand generations and stay
-    exact.
+exact.
 """
 
 import dataclasses
