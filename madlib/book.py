@@ -336,7 +336,8 @@ def _execute(chapter: Chapter, environment: Mapping[str, str]) -> None:
                 raise
         if worker.returncode == 0:
             return
-        if not re.search(r"DeadKernelError|Kernel didn't respond", log):
+        # Two kernels that start at one moment may choose the same port.
+        if not re.search(r"DeadKernelError|Kernel died|Kernel didn't respond", log):
             break
     raise BuildError(_reason(chapter.stem, executed, log))
 
