@@ -146,11 +146,11 @@ def simulate(
                     state, cells, span, *plan, n_generations, i == 1
                 )
             generation = 1 if span is None else int(span[-1, -1])
-            real = jax.tree.map(
-                lambda leaf: np.asarray(leaf)[: stop - start], (failure, state.params)
+            rows, failure, last = jax.tree.map(
+                lambda leaf: np.asarray(leaf)[: stop - start], (rows, failure, state.params)
             )
-            check_finite(*real, generation)
-            yield jax.tree.map(lambda leaf: np.asarray(leaf)[: stop - start], rows)
+            check_finite(failure, last, generation)
+            yield rows
             progress.update()
 
     def unravel(leaf: np.ndarray) -> np.ndarray:
@@ -234,7 +234,7 @@ def _map_over_devices(function: Callable, cells: Any, batched: Any, in_turn: boo
 
 
 def _shapes(key, cells, n_generations, *plan) -> tuple[Any, Any]:
-    """`_held` of one item, as shapes."""
+    """What a row of one item and the work on it look like: `_held`, traced and never computed."""
     cell = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((), leaf.dtype) if eqx.is_array(leaf) else leaf, cells
     )
@@ -247,7 +247,7 @@ def _n_bytes(tree: Any) -> int:
 
 @eqx.filter_jit
 def _held(key, cell, n_generations, generator, target, record, keep_params):
-    """Never computed: a row of results, and the model, memory and training set behind the next."""
+    """A row of results, and the model, memory and training set behind the next row."""
     state, (params, values, _) = _begin(key, generator, target, cell["n_ini"], cell["lam"], record)
     memory = cell["regime"].init(state.memory, n_generations)
     verbs = draws(generator, target, state.params, cell["lam"])

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -12,11 +12,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 os.environ.setdefault("TQDM_DISABLE", "1")
-# Most of the time of a test is compilation. Without XLA's fusion emitters and the later passes of
-# LLVM it is about half; `make book` computes every number with all of them.
-quick = "--xla_backend_optimization_level=1"
+# Most of the time of a test is compilation. Programs left nearly as XLA first writes them take half
+# of it; `make book` computes every number with all optimizations, as do tests of bits.
+quick = "--xla_backend_optimization_level=0"
 if jax.__version__.startswith("0.10."):  # XLA refuses flags of other releases.
-    quick += " --xla_cpu_use_fusion_emitters=false"
+    quick += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 os.environ.setdefault("XLA_FLAGS", quick)
 # The longest first, so that no worker is left with one of them at the end.
 LONGEST = ["test_site", "test_theory_agreement", "test_loop", "test_mixture", "test_simulation"]
@@ -27,14 +27,6 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: position for position, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
-
-
-@pytest.fixture
-def quick_compilation() -> Iterator[None]:
-    """Programs left as XLA first writes them, for tests of what they compute: most hardly run."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")

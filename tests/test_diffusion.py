@@ -89,7 +89,6 @@ def test_labels_have_the_weighted_frequencies():
     np.testing.assert_allclose(params.spread[0] * params.scale**2, variance, rtol=1e-4)
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_unused_room_is_not_seen():
     points, label = two_classes(1.0, n=32)
     generator = Diffusion(3, 2, width=8, n_blocks=1, n_calls=4, training=TINY)
@@ -102,7 +101,6 @@ def test_unused_room_is_not_seen():
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_collapse_has_its_limit():
     """Identical points are drawn again; so is a class of one point; a lost class stays lost."""
     generator = Diffusion(2, 3, width=8, n_blocks=1, n_calls=4, training=TINY)
@@ -191,7 +189,6 @@ def loop(lam=1.0, n_classes=2, labels=(0, 1, 0, 1)):
     )
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_a_diverging_fit_is_named():
     target = targets.empirical(np.random.default_rng(0).normal(size=(16, 2)), np.arange(16) % 2)
     wild = Training(n_steps=200, batch_size=8, learning_rate=1e30)

@@ -23,9 +23,6 @@ from madlib import (
 from madlib.datasets import Samples
 from madlib.generators import VAE, WGAN, CouplingFlow, Diffusion, LanguageModel, Training
 
-# Each contract compares runs of one program, whatever it was compiled to.
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 N_GENERATIONS, BATCH = 5, 8
 
 

@@ -123,7 +123,6 @@ def test_wasserstein_keeps_its_digits_when_the_laws_are_near(d, distance, rel):
     assert ours == pytest.approx(exact, rel=rel), (ours, exact)
 
 
-@pytest.mark.usefixtures("quick_compilation")  # which repeats expressions, rounded otherwise
 @pytest.mark.parametrize("d", [1, 2, 3, 64])
 def test_wasserstein_of_a_point_mass_is_its_second_moment(d):
     params = law(5, d)
