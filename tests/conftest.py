@@ -1,5 +1,6 @@
 """Strict numerics and quick compilation for every test, and the command line."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -18,8 +19,12 @@ quick = "--xla_backend_optimization_level=0"
 if jax.__version__.startswith("0.10."):  # XLA refuses flags of other releases.
     quick += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 os.environ.setdefault("XLA_FLAGS", quick)
+# Neither do they need the line of each operation, here and in the chapters.
+os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"
+jax.config.update("jax_traceback_in_locations_limit", 0)
+gc.set_threshold(100_000, 20, 20)  # tracing makes many objects, and nearly all go at once.
 # The longest first, so that no worker is left with one of them at the end.
-LONGEST = ["test_site", "test_theory_agreement", "test_loop", "test_mixture", "test_simulation"]
+LONGEST = ["test_site", "test_theory_agreement", "test_simulation", "test_loop", "test_book"]
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
