@@ -137,21 +137,22 @@ def simulate(
         stop = min(start + batch_size, n_items)
         replicate, cells = items(start, stop, batch_size)
         first = {name: cells[name] for name in ("n_ini", "lam")}
-        for i, span in enumerate([None, *spans]):
-            if span is None:
-                state, row, failure = _begin_batch(key, replicate, first, *plan)
-                rows = jax.tree.map(lambda leaf: np.asarray(leaf)[:, None], row)
-            else:
-                state, rows, failure = _advance_batch(
-                    state, cells, span, *plan, n_generations, i == 1
-                )
-            generation = 1 if span is None else int(span[-1, -1])
-            rows, failure, last = jax.tree.map(
-                lambda leaf: np.asarray(leaf)[: stop - start], (rows, failure, state.params)
+
+        def kept(rows: Any, failure: Array, generation: int) -> Any:
+            *checked, rows = jax.tree.map(
+                lambda leaf: np.asarray(leaf)[: stop - start], (failure, state.params, rows)
             )
-            check_finite(failure, last, generation)
-            yield rows
+            check_finite(*checked, generation)
             progress.update()
+            return rows
+
+        state, rows, failure = _begin_batch(key, replicate, first, *plan)
+        yield kept(rows, failure, 1)
+        if spans:
+            state = _remember_batch(state, cells, n_generations, in_turn)
+        for span in spans:
+            state, rows, failure = _advance_batch(state, cells, span, *plan)
+            yield kept(rows, failure, int(span[-1, -1]))
 
     def unravel(leaf: np.ndarray) -> np.ndarray:
         return leaf.reshape(*grid, n_replicates, *leaf.shape[1:])
@@ -183,27 +184,23 @@ def _begin_batch(key, replicate, cells, in_turn, generator, target, record, keep
         state, (params, values, failure) = _begin(
             key_of_it, generator, target, cell["n_ini"], cell["lam"], record
         )
-        return state, (params if keep_params else None, values), failure
+        rows = jax.tree.map(lambda leaf: leaf[None], (params if keep_params else None, values))
+        return state, rows, failure
 
     return _map_over_devices(one, cells, replicate, in_turn)
 
 
 @eqx.filter_jit
-def _advance_batch(
-    state,
-    cells,
-    generations,
-    in_turn,
-    generator,
-    target,
-    record,
-    keep_params,
-    n_generations,
-    is_first,
-):
+def _remember_batch(state, cells, n_generations, in_turn):
     def one(cell, state):
-        if is_first:
-            state = state._replace(memory=cell["regime"].init(state.memory, n_generations))
+        return state._replace(memory=cell["regime"].init(state.memory, n_generations))
+
+    return _map_over_devices(one, cells, state, in_turn)
+
+
+@eqx.filter_jit
+def _advance_batch(state, cells, generations, in_turn, generator, target, record, keep_params):
+    def one(cell, state):
         state, (params, values, failure) = advance(
             state, generations, generator, cell["regime"], target, cell["lam"], record
         )

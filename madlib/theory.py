@@ -32,7 +32,7 @@ import scipy  # whose larger parts are loaded when they are first used
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from madlib.parameters import require
+from madlib.parameters import ParameterError, require
 
 Array = NDArray[np.float64]
 
@@ -1032,11 +1032,14 @@ def _log_determinant_quantile(q: Array, t: float, *, n_ini, n_s, ddof, dim) -> A
 
 def _sizes(*arrays: ArrayLike) -> list[Array]:
     arrays = [np.asarray(a, float) for a in arrays]
-    shapes = [a.shape for a in arrays]
     try:
         return list(np.broadcast_arrays(*arrays))
     except ValueError:
-        _require(False, "one grid that all arguments broadcast to", f"shapes {shapes}", "")
+        shapes = ", ".join(str(a.shape) for a in arrays)
+        raise ParameterError(
+            f"all arguments must broadcast to one grid; got shapes {shapes}. "
+            "Give the grid's axes lengths that agree, or 1."
+        ) from None
 
 
 def _require(condition: bool, required: str, got: Any, remedy: str) -> None:

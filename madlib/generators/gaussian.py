@@ -82,17 +82,18 @@ class Gaussian:
         """Moments of n draws, without the draws: O(d^2) random numbers for any n."""
         if not self.exact:
             return Samples.of(self.sample(key, params, n, lam))
-        k_normal, k_chi = jax.random.split(key)
+        k_normal, k_rejection = jax.random.split(key)
         d = self.dim
         n = jnp.asarray(n, params.mean.dtype)
         scaled = jnp.sqrt(lam) * params.chol
-        normals = jax.random.normal(k_normal, (d * (d + 1) // 2,))
-        mean = params.mean + scaled @ normals[:d] / jnp.sqrt(jnp.maximum(n, 1.0))
+        normals = jax.random.normal(k_normal, (d * (d + 3) // 2,))
+        of_mean, of_chi, of_below = jnp.split(normals, [d, 2 * d])
+        mean = params.mean + scaled @ of_mean / jnp.sqrt(jnp.maximum(n, 1.0))
 
-        below = jnp.zeros((d, d)).at[jnp.tril_indices(d, -1)].set(normals[d:])
+        below = jnp.zeros((d, d)).at[jnp.tril_indices(d, -1)].set(of_below)
         dof = n - 1 - jnp.arange(d, dtype=n.dtype)
         alive = dof > 0  # n draws give rank n - 1 at most: with n <= d the other columns vanish.
-        chi = jnp.sqrt(chi_square(k_chi, jnp.where(alive, dof, 1.0)))
+        chi = jnp.sqrt(chi_square(k_rejection, of_chi, jnp.where(alive, dof, 1.0)))
         bartlett = jnp.where(alive, below + jnp.diag(chi), 0.0)
         return Moments(n, mean, scaled @ bartlett)
 
@@ -101,19 +102,20 @@ class Gaussian:
         return params.mean[None, :] + jnp.sqrt(lam) * normals @ params.chol.T
 
 
-def chi_square(key: Key[Array, ""], dof: Float[Array, " d"]) -> Float[Array, " d"]:
+def chi_square(
+    key: Key[Array, ""], normal: Float[Array, " d"], dof: Float[Array, " d"]
+) -> Float[Array, " d"]:
     """Chi-square variables [d] of whole-numbered degrees of freedom dof [d], each at least 1.
 
     `jax.random.chisquare` takes most of the time of an exact loop and its acceptance test cancels
     in single precision when dof is large. From 30 degrees of freedom on, the chi-square quantile of
-    a normal is used, whose distribution function is right to 6e-8, the resolution of a
-    single-precision uniform; below, rejection.
+    a standard normal is used, whose distribution function is right to 6e-8, the resolution of a
+    single-precision uniform; for 1, its square; between, rejection, with random numbers from key.
     """
-    k_quantile, k_rejection = jax.random.split(key)
-    normal = jax.random.normal(k_quantile, dof.shape)
     large = dof >= 30
     quantile = chi_square_quantile(normal, jnp.where(large, dof, 30.0))
-    return jnp.where(large, quantile, _chi_square_by_rejection(k_rejection, dof, ~large))
+    value = jnp.where(large, quantile, normal**2)
+    return _chi_square_by_rejection(key, dof, value, large | (dof == 1))
 
 
 def chi_square_quantile(z: Array, dof: Array) -> Array:
@@ -140,7 +142,9 @@ def chi_square_quantile(z: Array, dof: Array) -> Array:
     return dof + dof * excess * (3 + excess * (3 + excess))
 
 
-def _chi_square_by_rejection(key: Key[Array, ""], dof: Array, wanted: Array) -> Array:
+def _chi_square_by_rejection(
+    key: Key[Array, ""], dof: Array, value: Array, accepted: Array
+) -> Array:
     """Marsaglia & Tsang 2000: a cube (1 + y)^3 of a normal y, nearly always accepted."""
     scale = jnp.maximum(dof / 2, 1.0) - 1 / 3
     spread = 1 / jnp.sqrt(9 * scale)
@@ -148,13 +152,10 @@ def _chi_square_by_rejection(key: Key[Array, ""], dof: Array, wanted: Array) -> 
     def propose(state):
         key, value, accepted = state
         key, k_normal, k_uniform = jax.random.split(key, 3)
-        normal = jax.random.normal(k_normal, dof.shape)
-        y = jnp.maximum(spread * normal, -1 + 1e-6)
+        y = jnp.maximum(spread * jax.random.normal(k_normal, dof.shape), -1 + 1e-6)
         bound = scale * (3 * (jnp.log1p(y) - y + y**2 / 2) - y**3)
         good = jnp.log(jax.random.uniform(k_uniform, dof.shape)) < bound
-        one = dof == 1  # the square of a normal, which the method does not reach.
-        proposal = jnp.where(one, normal**2, 2 * scale * (1 + y) ** 3)
-        return key, jnp.where(accepted, value, proposal), accepted | good | one
+        return key, jnp.where(accepted, value, 2 * scale * (1 + y) ** 3), accepted | good
 
-    start = key, jnp.ones_like(dof), ~wanted
+    start = key, value, accepted
     return jax.lax.while_loop(lambda state: ~state[2].all(), propose, start)[1]
