@@ -27,9 +27,9 @@ n_cores = os.cpu_count() or 1
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 if "JAX_NUM_CPU_DEVICES" not in os.environ:
     # One XLA device per core, over which replicates spread; refused once JAX has computed
-    # something.
+    # something. At least two: programs for one device only are fused, and so rounded, otherwise.
     with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", n_cores)
+        jax.config.update("jax_num_cpu_devices", max(2, n_cores))
 
 from madlib import claims, figures, metrics, targets, text, theory
 from madlib.generators import Categorical, Gaussian, GaussianMixture, KernelDensity

@@ -57,7 +57,8 @@ def simulate(
     other, and the axes of that grid lead the result, so that a phase diagram is one call. Replicate
     i uses `fold_in(key, i)` at every grid point, whatever the batches and devices: each grid point
     equals its own separate run. On a CPU results are the same to the last bit whatever the batch
-    size; with another number of devices XLA may round some of them differently.
+    size and the number of devices, of which madlib asks JAX for two at least: XLA rounds some
+    programs for a single device differently.
 
     Args:
         key, generator, regime, target, n_ini, n_generations, lam, record, every: as in `run_loop`.
