@@ -31,7 +31,7 @@ if "JAX_NUM_CPU_DEVICES" not in os.environ:
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", max(2, n_cores))
 
-from madlib import claims, figures, metrics, targets, text, theory
+from madlib import claims, figures, metrics, planning, targets, text, theory
 from madlib.generators import Categorical, Gaussian, GaussianMixture, KernelDensity
 from madlib.loop import Trajectory, run_loop
 from madlib.parameters import ParameterError, check_parameters
@@ -62,6 +62,7 @@ __all__ = [
     "claims",
     "figures",
     "metrics",
+    "planning",
     "run_loop",
     "simulate",
     "targets",

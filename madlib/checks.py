@@ -3,11 +3,14 @@
 import dataclasses
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
 from madlib.generators import pointwise
 from madlib.parameters import ParameterError, require
+
+_NUMBERS = ("dim", "exact", "minimum_weight")
 
 
 def as_arrays(values: Any) -> Any:
@@ -27,17 +30,8 @@ def as_arrays(values: Any) -> Any:
     return jax.tree.map(convert, values, is_leaf=lambda leaf: isinstance(leaf, list | tuple))
 
 
-def check_simulation(
-    key: Any,
-    generator: Any,
-    regime: Any,
-    target: Any,
-    n_ini: Any,
-    lam: Any,
-    record: tuple,
-    reduce: Any,
-) -> None:
-    """The parts are of the right kind and fit together."""
+def check_kinds(key: Any, generator: Any, regime: Any, target: Any) -> None:
+    """Each is what its name says, a reader's own included."""
     require(
         isinstance(key, jax.Array)
         and jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key)
@@ -46,13 +40,37 @@ def check_simulation(
         f"{type(key).__name__} of shape {np.shape(key)}",
         "Use jax.random.key(seed).",
     )
-    for name, value, verb in (
-        ("generator", generator, "fit"),
-        ("regime", regime, "training_set"),
-        ("target", target, "family"),
+    for name, value, parts in (
+        ("generator", generator, (*_NUMBERS, "learns_from", "summarize", "fit", "draw", "sample")),
+        ("regime", regime, ("needs_points", "init", "training_set", "smallest_size")),
+        ("target", target, ("params", "reference", "family")),
     ):
-        fits = hasattr(value, verb) and not isinstance(value, type)
-        require(fits, f"{name} must be a {name} object", repr(value), f"See madlib.{name}s.")
+        missing = [part for part in parts if not hasattr(value, part)]
+        lacking = f" without {', '.join(missing)}" if 0 < len(missing) < len(parts) else ""
+        require(
+            not missing and not isinstance(value, type),
+            f"{name} must be a {name} object",
+            f"{value!r}{lacking}",
+            f"See madlib.{name}s.",
+        )
+    require(
+        isinstance(regime, eqx.Module),
+        "regime must be an equinox.Module, whose fields are sizes",
+        repr(regime),
+        "Derive its class from equinox.Module.",
+    )
+    require(
+        dataclasses.is_dataclass(generator) and type(generator).__hash__,
+        "generator must be a frozen dataclass, for JAX to tell one from another",
+        repr(generator),
+        "Write @dataclasses.dataclass(frozen=True) above its class.",
+    )
+
+
+def check_simulation(
+    key: Any, generator: Any, target: Any, lam: Any, record: tuple, reduce: Any
+) -> None:
+    """The parts fit together."""
     require(
         generator.dim == target.dim,
         "generator and target must share a dimension",
@@ -141,11 +159,13 @@ def check_finite(failure: Any, params: Any, generation: int) -> None:
 def check_sizes(generator: Any, regime: Any, target: Any, n_ini: Any) -> bool:
     """Sizes are possible; returns whether they may be arrays, and traced."""
     exact = generator.exact and target.exact and not regime.needs_points
-    sizes = {"n_ini": n_ini} | {
+    settings = {"n_ini": n_ini} | {
         field.name: getattr(regime, field.name) for field in dataclasses.fields(regime)
     }
-    check_grid(*map(np.shape, sizes.values()))
-    for name, value in sizes.items():
+    check_grid(*map(np.shape, settings.values()))
+    for name, value in settings.items():
+        if not name.startswith("n_") and name not in ("n", "memory"):
+            continue  # a share, say: what it may be is for the regime to know.
         require(
             is_finite(value) and np.all(np.mod(value, 1) == 0) and np.all(np.asarray(value) >= 0),
             f"{name} must be a whole number >= 0",
@@ -172,12 +192,14 @@ def check_sizes(generator: Any, regime: Any, target: Any, n_ini: Any) -> bool:
 def check_grid(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     """The shape that sizes, n_ini and lam broadcast to."""
     try:
-        return np.broadcast_shapes(*shapes)
+        grid = np.broadcast_shapes(*shapes)
     except ValueError:
         raise ParameterError(
             f"sizes, n_ini and lam must broadcast to one grid; got shapes "
             f"{', '.join(map(str, shapes))}. Add axes of length 1."
         ) from None
+    require(0 not in grid, "sizes, n_ini and lam must not be empty", f"shape {grid}", "Give one.")
+    return grid
 
 
 def is_finite(value: Any) -> bool:

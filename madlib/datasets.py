@@ -50,9 +50,10 @@ class Samples(NamedTuple):
     @classmethod
     def of(cls, points: Array, label: Array | None = None) -> "Samples":
         """Unweighted samples from points [n, d], with or without labels [n]."""
+        shape = np.shape(points)
+        require(len(shape) == 2, "points must be [n, d]", shape, "Use one row per example.")
         if not isinstance(points, jax.core.Tracer):
-            shape, finite = np.shape(points), np.isfinite(points)
-            require(len(shape) == 2, "points must be [n, d]", shape, "Use one row per example.")
+            finite = np.isfinite(points)
             lost = f"{np.sum(~finite)} values of NaN or infinity"
             require(finite.all(), "points must be finite", lost, "Drop or impute those rows.")
         return cls(points, jnp.ones(points.shape[0]), label)

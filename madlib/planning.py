@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from madlib import theory
 from madlib.checks import as_arrays
-from madlib.parameters import ParameterError
+from madlib.parameters import ParameterError, is_number, require
 from madlib.simulation import simulate
 
 __all__ = ["Limit", "effective_sample_size", "generations_to_limit", "simulate_to_limit"]
@@ -106,6 +106,7 @@ def generations_to_limit(
     Raises:
         ParameterError: if the loop has no limit or is not near it after n_generations.
     """
+    require(is_number(tolerance) and tolerance > 0, "tolerance must be > 0", tolerance, "Use 0.01.")
     distance = theory.wasserstein2_squared(
         regime, dim=dim, n_ini=n_ini, n_generations=n_generations, lam=lam
     )

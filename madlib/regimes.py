@@ -30,7 +30,10 @@ Draw = Callable[[Key[Array, ""], Any], Dataset]
 
 
 class Regime(Protocol):
-    """What the loop asks of a regime.
+    """What the loop asks of a regime, an `equinox.Module`.
+
+    Fields that are sizes are called n or n_...; there may be others, such as a share. Where draws
+    are exact, all of them may be arrays, and arrive in `training_set` traced.
 
     Attributes:
         needs_points: whether the mixing needs the points themselves, even of a generator that could

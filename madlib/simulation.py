@@ -16,6 +16,7 @@ from madlib.checks import (
     as_arrays,
     check_finite,
     check_grid,
+    check_kinds,
     check_rows,
     check_simulation,
     check_sizes,
@@ -78,9 +79,10 @@ def simulate(
         ParameterError: for anything that cannot be simulated, before any computation; and for a
             network whose training diverged, after the batch in which it did.
     """
-    record = (record,) if callable(record) else tuple(record)
+    record = tuple(record) if isinstance(record, list | tuple) else (record,)
+    check_kinds(key, generator, regime, target)
     regime, n_ini, lam = map(as_arrays, (regime, n_ini, lam))
-    check_simulation(key, generator, regime, target, n_ini, lam, record, reduce)
+    check_simulation(key, generator, target, lam, record, reduce)
     check_counts(n_generations=n_generations, n_replicates=n_replicates, every=every)
     check_counts(batch_size=1 if batch_size is None else batch_size)
     require(

@@ -140,9 +140,9 @@ def normal(mean: Any, cov: Any) -> Target:
     with np.errstate(over="ignore"):
         fits = np.isfinite([*np.float32(mean).ravel(), *np.float32(cov).ravel()]).all()
     d = mean.size
-    if mean.ndim != 1 or cov.shape != (d, d):
+    if d == 0 or mean.ndim != 1 or cov.shape != (d, d):
         raise ParameterError(
-            f"mean [d] and cov [d, d] must have the same d; got {mean.shape} and {cov.shape}. "
+            f"mean [d] and cov [d, d] must have the same d >= 1; got {mean.shape} and {cov.shape}. "
             "Give both for the same number of dimensions."
         )
     if not fits:

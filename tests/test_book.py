@@ -12,11 +12,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
 
-from madlib import book, parameters
+from madlib import book, parameters, theory
 from madlib.__main__ import main
 from madlib.parameters import ParameterError, require
 
@@ -89,6 +90,29 @@ def test_preset_names_parameters_that_exist(preset: Path) -> None:
             if source.startswith(("params =", "require(")):
                 exec(source, namespace)
         assert "params" in namespace
+
+
+def test_examples_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> None:
+    run_examples("README.md")
+    alone, helped, admissible = capsys.readouterr().out.splitlines()
+    assert alone.startswith("FullySynthetic") and helped.startswith("FreshData")
+    assert 10 * float(helped.split()[-1]) < float(alone.split()[-1])
+    assert float(admissible) == theory.admissible_n_s(10_000, dim=20, lam=0.95)
+
+
+def test_a_generator_and_a_regime_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    names = run_examples("book/extend.md")
+    assert abs(names["alone"].mean() - names["expected"]) < 5 * names["error"]
+    half, helped = names["half"], names["helped"]
+    assert abs(half.mean() - helped.mean()) < 5 * np.sqrt((half.var() + helped.var()) / half.size)
+
+
+def run_examples(page: str) -> dict[str, object]:
+    """The Python of a page, from its first line to its last; what it leaves."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    names: dict[str, object] = {"__name__": "__main__"}
+    exec("\n".join(blocks), names)
+    return names
 
 
 def test_lock_and_conda_environment_agree() -> None:

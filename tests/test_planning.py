@@ -71,6 +71,11 @@ def test_a_loop_without_limit_is_refused():
         planning.generations_to_limit(FullySynthetic(100), dim=1, n_ini=100)
 
 
+def test_tolerance_is_a_number():
+    with pytest.raises(ParameterError, match="tolerance must be > 0; got nan"):
+        planning.generations_to_limit(FreshData(100, 100), dim=1, n_ini=100, tolerance=np.nan)
+
+
 def test_a_grid_settles_at_its_fixed_points(monkeypatch):
     monkeypatch.setattr(planning, "BATCH_SIZE", 4000)  # of one dimension, more fit.
     monkeypatch.setattr(planning, "LENGTHS", (50, 240))

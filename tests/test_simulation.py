@@ -4,10 +4,15 @@ import functools
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import ClassVar
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 from test_loop import GENERATORS
 
 from madlib import (
@@ -251,6 +256,66 @@ def refused(generator=LINE, regime=ALONE, target=TARGET, **settings):
     return lambda: simulate(generator=generator, regime=regime, target=target, **settings)
 
 
+class Melting(Gaussian):
+    """A generator that JAX cannot tell from another."""
+
+    __hash__ = None
+
+
+class Flat(Gaussian):
+    """Draws points without an axis of their dimension."""
+
+    def sample(self, key, params, n, lam=1.0):
+        return super().sample(key, params, n, lam)[:, 0]
+
+
+class Unread:
+    """A regime that is no pytree."""
+
+    needs_points = False
+
+    def init(self, real, n_generations):
+        return ()
+
+    def training_set(self, key, memory, draw_real, draw_synthetic):
+        return draw_synthetic(key, 5), memory
+
+    def smallest_size(self, n_ini):
+        return 5
+
+
+class Shared(eqx.Module):
+    """A training set of n examples, of which some share is real: more than sizes."""
+
+    n: object
+    share: object
+    needs_points: ClassVar[bool] = False
+
+    def init(self, real, n_generations):
+        return ()
+
+    def training_set(self, key, memory, draw_real, draw_synthetic):
+        k_real, k_synthetic = jax.random.split(key)
+        n_real = jnp.round(self.share * self.n)
+        real = draw_real(k_real, n_real)
+        return real + draw_synthetic(k_synthetic, self.n - n_real), memory
+
+    def smallest_size(self, n_ini):
+        return self.n
+
+
+def test_a_regime_of_more_than_sizes():
+    """With 5 of 11 real it is FreshData(5, 6)."""
+    settings = {"n_ini": 6, "n_generations": 30, "every": 29, "n_replicates": 2000}
+    name = "wasserstein2_squared"
+    known = fresh(**settings).record[name][:, -1]
+    settings |= {"record": RECORD[:1]}
+    shared = simulate(KEY, Gaussian(1), Shared(11, [5 / 11, 1.0]), TARGET, **settings)
+    same, all_real = shared.record[name][..., -1]
+    assert stats.ks_2samp(same, known).pvalue > 1e-3
+    assert stats.ks_2samp(all_real, known).pvalue < 1e-3
+
+
 WORDS = targets.zipf(5)
 BAD = [
     (refused(n_ini=np.nan), ["n_ini", "whole number >= 0", "nan"]),
@@ -272,6 +337,17 @@ BAD = [
     (refused(regime=FreshData(5, 6, memory=0)), ["memory=0", ">= 1"]),
     (refused(regime=AccumulateSubsample(5, 50)), ["n=50", "at most n_ini + n_s", "n <= 10"]),
     (refused(regime=FullySynthetic), ["regime", "regime object"]),
+    (refused(regime=TARGET, target=ALONE), ["regime must be a regime object", "Target"]),
+    (refused(regime=Unread()), ["regime must be an equinox.Module", "Unread"]),
+    (refused(generator=Melting(1)), ["generator must be a frozen dataclass", "Melting"]),
+    (refused(generator=Flat(1, exact=False)), ["points must be [n, d]", "(5,)"]),
+    (
+        refused(generator=SimpleNamespace(fit=max, sample=max)),
+        ["generator object", "without dim, exact, minimum_weight", "draw. "],
+    ),
+    (refused(lam=[]), ["must not be empty", "(0,)"]),
+    (refused(n_ini=[]), ["must not be empty", "(0,)"]),
+    (refused(record=None), ["record must hold metrics", "None"]),
     (refused(regime="FullySynthetic"), ["regime", "regime object", "'FullySynthetic'"]),
     (refused(generator="Gaussian"), ["generator", "generator object", "'Gaussian'"]),
     (refused(target="normal"), ["target", "target object", "'normal'"]),

@@ -90,6 +90,7 @@ CATEGORICAL = [0.5, 0.5]
         (lambda: targets.normal([0, 0], [[1, np.nan], [np.nan, 1]]), ["finite", "NaN"]),
         (lambda: targets.normal(np.inf, 1), ["finite"]),
         (lambda: targets.normal([0, 0], np.eye(3)), ["same d", "(2,)", "(3, 3)"]),
+        (lambda: targets.normal([], np.zeros((0, 0))), ["same d >= 1", "(0,)", "(0, 0)"]),
         (lambda: targets.categorical([0.5, 0.6]), ["sum to 1", "1.1"]),
         (lambda: targets.categorical([1.5, -0.5]), ["non-negative", "-0.5"]),
         (lambda: targets.categorical([np.nan, 1]), ["non-negative"]),
