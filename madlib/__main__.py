@@ -1,12 +1,13 @@
 """The command line: ``madlib book``, ``madlib run``, ``madlib simulate``, ``madlib claims``.
 
-A user's mistake is one line on standard error and exit status 2; a book that does not build is
-status 1.
+A user's mistake is one line on standard error and exit status 2; a chapter that stops, or a book
+that does not build, is status 1.
 """
 
 import argparse
 import dataclasses
 import functools
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,11 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         options.command(options)
+        sys.stdout.flush()
     except ParameterError as error:
         print(f"madlib: {error}", file=sys.stderr)
         return 2
     except BuildError as error:
         print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `madlib claims | head`: nobody reads on.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("madlib: interrupted; what is finished is kept.", file=sys.stderr)
@@ -79,14 +84,14 @@ def _parser() -> _Parser:
     )
     simulate.add_argument("--regime", required=True, help="such as FullySynthetic or FreshData")
     for name, kind, default, text in (
-        ("n-r", int, None, "fresh real samples per generation"),
-        ("n-s", int, None, "synthetic samples per generation"),
-        ("n", int, None, "size of the training set, for AccumulateSubsample"),
+        ("n-r", _whole, None, "fresh real samples per generation"),
+        ("n-s", _whole, None, "synthetic samples per generation"),
+        ("n", _whole, None, "size of the training set, for AccumulateSubsample"),
         ("memory", int, None, "how many of the last models give samples, for FreshData"),
         ("dim", int, 1, "dimension of the Gaussian"),
         ("lam", float, 1.0, "sampling bias, 1 for none"),
         ("ddof", int, 1, "1 for the unbiased covariance, 0 for maximum likelihood"),
-        ("n-ini", int, 100, "real samples for generation 1"),
+        ("n-ini", _whole, 100, "real samples for generation 1"),
         ("n-generations", int, 50, "generations"),
         ("n-replicates", int, 1000, "independent repetitions"),
         ("seed", int, 0, "seed of the random numbers"),
@@ -116,14 +121,30 @@ def _run(options: argparse.Namespace) -> None:
     if notebook.suffix != ".ipynb":
         notebook = Path("book", f"{options.chapter}.ipynb")
     if not notebook.is_file():
-        known = (
-            ", ".join(sorted(path.stem for path in notebook.parent.glob("*.ipynb"))) or "none here"
-        )
+        known = ", ".join(sorted(path.stem for path in notebook.parent.glob("*.ipynb")))
         raise ParameterError(
             f"chapter must be one of {known}; got {options.chapter!r}. Name one of those."
+            if known
+            else f"chapter must be a notebook; got {options.chapter!r}, and no chapters in "
+            f"{notebook.parent}. Run this in the repository, or give the path of a notebook."
         )
     parameters = {name: _value(name, text) for name, text in options.p}
     print(run(notebook, options.output or Path("_build", "runs", notebook.stem), parameters))
+
+
+def _whole(text: str) -> int:
+    """A size, such as 1000 or 1e12."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        size = float(text)
+        if size == int(size):
+            return int(size)
+    except (ValueError, OverflowError):
+        pass
+    raise argparse.ArgumentTypeError(f"must be a whole number, such as 1000 or 1e12; got {text!r}")
 
 
 def _value(name: str, text: str) -> object:

@@ -89,7 +89,7 @@ def build(root: Path, output: Path, *, preset: str | None = None, jobs: int | No
         jobs: how many chapters are executed at once; None for one per core.
 
     Raises:
-        ParameterError: for an unknown preset.
+        ParameterError: for an unknown preset, or a folder that cannot be written.
         BuildError: if a chapter fails, a claim disagrees with the ledger, or Sphinx warns.
     """
     root, output = root.resolve(), output.resolve()
@@ -99,9 +99,12 @@ def build(root: Path, output: Path, *, preset: str | None = None, jobs: int | No
         print(f"Nothing changed; the book is {html / 'index.html'}.")
         return html
     # From here until the end there is no site: a failed build leaves nothing that looks finished.
-    (output / "html.key").unlink(missing_ok=True)
-    shutil.rmtree(html, ignore_errors=True)
-    environment = _environment(root, output)
+    try:
+        (output / "html.key").unlink(missing_ok=True)
+        shutil.rmtree(html, ignore_errors=True)
+        environment = _environment(root, output)
+    except OSError as error:
+        raise _unwritable(output, error) from error
     _execute_all(found, environment, jobs)
     results = _merge_results(found, output / "results", preset)
     if preset != "smoke":
@@ -147,15 +150,19 @@ def run(notebook: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
             shutil.rmtree(old, ignore_errors=True)
         environment = _environment(notebook.parent.parent, part)
     except OSError as error:
-        raise ParameterError(
-            f"the output must be a folder that can be written; got {folder} ({error.strerror}). "
-            "Name another one."
-        ) from error
+        raise _unwritable(folder, error) from error
     _execute(Chapter(notebook, part, dict(parameters), ""), environment)
     shutil.rmtree(part / "jupyter")
     (part / "run.json").write_text(json.dumps(dict(parameters)))
     part.rename(folder)
     return folder / notebook.name
+
+
+def _unwritable(folder: Path, error: OSError) -> ParameterError:
+    return ParameterError(
+        f"the output must be a folder that can be written; got {folder} ({error.strerror}). "
+        "Name another one."
+    )
 
 
 def chapters(root: Path, output: Path, preset: str | None = None) -> list[Chapter]:

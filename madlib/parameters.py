@@ -224,7 +224,7 @@ def _convert(name: str, value: Any, annotation: Any) -> Any:
     if get_origin(annotation) is list:
         if not isinstance(value, list | tuple) or not len(value):
             hint = (
-                f"With papermill write -y '{{{name}: [1, 2]}}'."
+                f"With papermill write -y '{{{name}: [...]}}'."
                 if isinstance(value, str)
                 else f"Write {name} = [...]."
             )

@@ -359,6 +359,8 @@ def test_caption_and_label_come_from_the_call(monkeypatch: pytest.MonkeyPatch) -
         (["run", "99_nowhere"], "chapter must be one of"),
         (["run", "05_fresh_data", "-p", "n_r", "[1"], "-p n_r must be YAML; got '[1'"),
         (["book", "--jobs", "0"], "--jobs must be at least 1"),
+        (["book", "--output", "/dev/null/x"], "must be a folder that can be written"),
+        (["simulate", "--regime", "FullySynthetic", "--n-s", "1.5"], "whole number, such as"),
         (["bake"], "invalid choice"),
     ],
 )
@@ -378,9 +380,8 @@ def test_mistake_is_one_line_and_status_2(
 
 def test_simulate_prints_quantiles(madlib) -> None:
     done = madlib(
-        *("simulate", "--regime", "FreshData", "--n-r", 20, "--n-s", 80, "--dim", 2),
+        *("simulate", "--regime", "FreshData", "--n-r", 20, "--n-s", "8e12", "--dim", 2),
         *("--n-generations", 4, "--n-replicates", 50),
-        JAX_DISABLE_MOST_OPTIMIZATIONS="true",
     )
     assert done.returncode == 0, done.stderr
     header, *rows = [line.split(",") for line in done.stdout.splitlines()]
@@ -388,6 +389,12 @@ def test_simulate_prints_quantiles(madlib) -> None:
     assert [row[0] for row in rows] == ["1", "2", "3", "4"]
     low, middle, high = (float(value) for value in rows[-1][1:4])
     assert 0 < low < middle < high
+
+
+def test_a_reader_who_has_seen_enough_gets_no_traceback() -> None:
+    command = f"{sys.executable} -m madlib claims | head -n 1"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.count("\n") == 1 and not done.stderr
 
 
 def test_claims_prints_the_ledger(madlib) -> None:
