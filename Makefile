@@ -1,3 +1,4 @@
+# make setup  installs what the others need, and they do so themselves
 # make book   builds the book into _build/html (PRESET=smoke or PRESET=paper for other sizes)
 # make test   runs the tests;  make bench  measures the speed;  make lint  checks the style
 # Everything is installed into .venv from requirements.lock; nothing outside it.
@@ -12,7 +13,9 @@ WORKERS ?= 2
 PRESET ?=
 CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 
-.PHONY: book test bench lint lock clean
+.PHONY: setup book test bench lint lock clean
+
+setup: $(READY)
 
 book: $(READY)
 	@$(BIN)/python -m madlib book $(if $(PRESET),--preset $(PRESET))
