@@ -339,7 +339,7 @@ BAD = [
     (refused(regime=FullySynthetic), ["regime", "regime object"]),
     (refused(regime=TARGET, target=ALONE), ["regime must be a regime object", "Target"]),
     (refused(regime=Unread()), ["regime must be an equinox.Module", "Unread"]),
-    (refused(generator=Melting(1)), ["generator must be a frozen dataclass", "Melting"]),
+    (refused(generator=Melting(1)), ["generator must be hashable", "Melting", "frozen=True"]),
     (refused(generator=Flat(1, exact=False)), ["points must be [n, d]", "(5,)"]),
     (
         refused(generator=SimpleNamespace(fit=max, sample=max)),
