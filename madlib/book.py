@@ -42,6 +42,8 @@ _KERNEL = {
         "ipykernel_launcher",
         "-f",
         "{connection_file}",
+        # Tracing makes many objects, and nearly all go at once.
+        "--IPKernelApp.exec_lines=import gc; gc.set_threshold(100_000, 20, 20)",
     ],
     "display_name": "Python 3",
     "language": "python",
@@ -90,7 +92,8 @@ def build(root: Path, output: Path, *, preset: str | None = None, jobs: int | No
 
     Raises:
         ParameterError: for an unknown preset, or a folder that cannot be written.
-        BuildError: if a chapter fails, a claim disagrees with the ledger, or Sphinx warns.
+        BuildError: if a chapter fails (a line for each), a claim disagrees with the ledger, or
+            Sphinx warns.
     """
     root, output = root.resolve(), output.resolve()
     found = chapters(root, output, preset)
@@ -134,8 +137,9 @@ def run(notebook: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
     folder takes its name when it is whole; an earlier run in it goes first.
 
     Raises:
-        ParameterError: for a folder that cannot be written, or holds what is no earlier run.
-        BuildError: if the chapter fails, with the one line that says why.
+        ParameterError: for a folder that cannot be written, or holds what is no earlier run, and
+            for a parameter that the chapter refuses.
+        BuildError: if the chapter fails otherwise, with the one line that says why.
     """
     notebook, folder = notebook.resolve(), folder.resolve()
     part = folder.with_name(folder.name + ".part")
@@ -302,7 +306,7 @@ def _execute_all(found: list[Chapter], environment: Mapping[str, str], jobs: int
         shutil.rmtree(part, ignore_errors=True)
         try:
             _execute(chapter._replace(folder=part), environment)
-        except BuildError as error:
+        except (BuildError, ParameterError) as error:
             print(f"  {chapter.stem:<28} failed after {time.monotonic() - start:.1f} s", flush=True)
             return str(error)
         (part / "seconds").write_text(f"{time.monotonic() - start:.1f}")
@@ -346,20 +350,22 @@ def _execute(chapter: Chapter, environment: Mapping[str, str]) -> None:
         # Two kernels that start at one moment may choose the same port.
         if not re.search(r"DeadKernelError|Kernel died|Kernel didn't respond", log):
             break
-    raise BuildError(_reason(chapter.stem, executed, log))
+    raise _reason(chapter.stem, executed, log)
 
 
-def _reason(stem: str, executed: Path, log: str) -> str:
-    """Return the one line that says why a chapter failed."""
+def _reason(stem: str, executed: Path, log: str) -> BuildError | ParameterError:
+    """Why a chapter failed, in one line."""
     cells = _read_notebook(executed).cells if executed.is_file() else []
     for cell in cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 message = (output.evalue.strip() or "no message").splitlines()[0]
                 if output.ename == ParameterError.__name__:
-                    return f"{stem}: {message}"
-                return f"{stem}, cell [{cell.execution_count}]: {output.ename}: {message}"
-    return f"{stem}: {(log.strip() or 'papermill ended without a word').splitlines()[-1]}"
+                    return ParameterError(f"{stem}: {message}")
+                where = f"{stem}, cell [{cell.execution_count}]"
+                return BuildError(f"{where}: {output.ename}: {message}")
+    last = (log.strip() or "papermill ended without a word").splitlines()[-1]
+    return BuildError(f"{stem}: {last}")
 
 
 def _merge_results(found: list[Chapter], results: Path, preset: str | None) -> Path:

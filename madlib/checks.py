@@ -1,6 +1,8 @@
 """What `simulate` refuses, before computing: what is required, what came, what to do about it."""
 
 import dataclasses
+import inspect
+import os
 from typing import Any
 
 import equinox as eqx
@@ -9,8 +11,6 @@ import numpy as np
 
 from madlib.generators import pointwise
 from madlib.parameters import ParameterError, require
-
-_NUMBERS = ("dim", "exact", "minimum_weight")
 
 
 def as_arrays(values: Any) -> Any:
@@ -40,8 +40,9 @@ def check_kinds(key: Any, generator: Any, regime: Any, target: Any) -> None:
         f"{type(key).__name__} of shape {np.shape(key)}",
         "Use jax.random.key(seed).",
     )
+    settings, verbs = ("dim", "exact", "minimum_weight"), ("summarize", "fit", "draw", "sample")
     for name, value, parts in (
-        ("generator", generator, (*_NUMBERS, "learns_from", "summarize", "fit", "draw", "sample")),
+        ("generator", generator, (*settings, "learns_from", *verbs)),
         ("regime", regime, ("needs_points", "init", "training_set", "smallest_size")),
         ("target", target, ("params", "reference", "family")),
     ):
@@ -106,17 +107,41 @@ def check_simulation(
     for metric in record:
         named = hasattr(metric, "n_samples") or hasattr(metric, "__name__")
         require(
-            callable(metric) and named and not isinstance(metric, type),
+            named and not isinstance(metric, type) and _takes(metric, None, None),
             "record must hold metrics: functions of (params, reference) with a name, or objects "
             "with n_samples",
             repr(metric),
             "See madlib.metrics.",
         )
     require(
-        reduce is None or (callable(reduce) and record),
-        "reduce must be a function such as np.median, of metrics named in record",
+        reduce is None or (record and _takes(reduce, None, axis=-2)),
+        "reduce must be a function of (values, axis), such as np.median, of metrics in record",
         f"reduce={reduce!r} and {len(record)} metrics",
         "Name the metrics in record.",
+    )
+
+
+def _takes(function: Any, *args: Any, **kwargs: Any) -> bool:
+    """Whether it can be called like this, as far as its signature says."""
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    except ValueError:  # written in C, and without one
+        return callable(function)
+    return True
+
+
+def check_memory(n_bytes: int) -> None:
+    """What is held at once is smaller than the memory of the machine, where that is known."""
+    if not hasattr(os, "sysconf"):
+        return
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    require(
+        n_bytes <= memory,
+        f"the rows that are kept must fit in memory, {memory / 2**30:.3g} GiB",
+        f"{n_bytes / 2**30:.3g} GiB",
+        "Pass reduce, a larger every, a smaller grid or fewer replicates.",
     )
 
 
@@ -152,7 +177,7 @@ def check_finite(failure: Any, params: Any, generation: int) -> None:
         n_lost == 0,
         "models must stay finite",
         f"NaN or infinity by generation {generation} ({n_lost} of {len(failure)} replicates)",
-        "Single precision holds no squares beyond 1e38: scale the data.",
+        "Single precision holds no squares beyond 1e38: scale the data, or mend fit.",
     )
 
 

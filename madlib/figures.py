@@ -307,7 +307,6 @@ def label_line(ax: Axes, *lines: Line2D, gap: float = 1.15) -> list[Annotation]:
             "label_line needs at least one line; got none. "
             "Pass what plot_band or plot_theory returned."
         )
-    ax.figure.draw_without_rendering()
     height = ax.get_window_extent().height / ax.figure.dpi * 72  # points
     size = 0.92 * matplotlib.rcParams["font.size"]
     step = gap * size / height
@@ -665,7 +664,7 @@ def save(
         "png": {"Description": record, "Title": label},
     }
     with style.context(["default", STYLE, {"svg.hashsalt": label}]):
-        fig.draw_without_rendering()
+        fig.get_layout_engine().execute(fig)
         fig.set_layout_engine("none")  # laid out once, and so alike in all formats
         for kind in ("pdf", "png"):
             write_result(f"figures/{label}.{kind}", _render(fig, kind, described[kind]))

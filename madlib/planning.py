@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from madlib import theory
 from madlib.checks import as_arrays
+from madlib.generators.gaussian import Gaussian
 from madlib.parameters import ParameterError, is_number, require
 from madlib.simulation import simulate
 
@@ -134,19 +135,29 @@ def simulate_to_limit(
     lam: ArrayLike = 1.0,
     tolerance: float = 0.01,
 ) -> Limit:
-    """Simulates a grid of Gaussian loops, each for as long as theory says it needs to settle.
+    """Simulates a grid of exact Gaussian loops, each for as long as theory says it needs to settle.
 
     Grid points with similar `generations_to_limit` share one call of `simulate`, of which the last
     row is kept.
 
     Args:
-        key, generator, regime, target, n_ini, n_replicates, record, lam: as in `simulate`; arrays
+        generator: a Gaussian; other loops have no theory that says how long they need.
+        key, regime, target, n_ini, n_replicates, record, lam: as in `simulate`; arrays
             broadcast to the grid.
         tolerance: relative distance of E W2^2 from its limit.
 
     Returns:
         The limit of each grid point.
+
+    Raises:
+        ParameterError: for another generator, and as `generations_to_limit` and `simulate` do.
     """
+    require(
+        isinstance(generator, Gaussian) and generator.exact,
+        "generator must be an exact Gaussian",
+        repr(generator),
+        "Run simulate until its metrics settle.",
+    )
     sizes, structure = jax.tree.flatten(as_arrays(regime))
     *sizes, n_ini, lam = np.broadcast_arrays(*sizes, n_ini, lam)
     needed = generations_to_limit(

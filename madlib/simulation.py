@@ -17,6 +17,7 @@ from madlib.checks import (
     check_finite,
     check_grid,
     check_kinds,
+    check_memory,
     check_rows,
     check_simulation,
     check_sizes,
@@ -125,6 +126,7 @@ def simulate(
     lanes = n_devices * (N_LANES if on_cpu and not in_turn else 1)
     batch_size = lanes * math.ceil(n_items / n_batches / lanes)
     span = max(1, len(spans) if reduce is None else MEMORY_BUDGET // (row_bytes * n_items))
+    check_memory(row_bytes * n_items * (1 + min(span, len(spans))))
     spans = [jnp.asarray(spans[i : i + span]) for i in range(0, len(spans), span)]
     starts = range(0, n_items, batch_size)
     progress = tqdm(

@@ -32,7 +32,7 @@ import scipy  # whose larger parts are loaded when they are first used
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from madlib.parameters import ParameterError, require
+from madlib.parameters import ParameterError, check_counts, require
 
 Array = NDArray[np.float64]
 
@@ -220,7 +220,7 @@ def accumulate_limit(n: ArrayLike) -> GaussianMoments:
     s = sinc(1/sqrt n) = sin(pi/sqrt n)/(pi/sqrt n) and v = 1 - s: bounded, unlike the fully
     synthetic loop. Source: kazdan2024, Theorem on the accumulating Gaussian.
     """
-    n = np.asarray(n, float)
+    n = _real(n)
     _require(np.all(n >= 1), "n >= 1", n, "Give the samples of a generation.")
     s = np.sinc(1 / np.sqrt(n))
     return GaussianMoments(1 - s, s)
@@ -246,6 +246,8 @@ def plateau(real_fraction: ArrayLike, lam: ArrayLike) -> Array:
     of alemohammad2023, Fig. 31. Derived.
     """
     p, lam = _sizes(real_fraction, lam)
+    _require(np.all((p > 0) & (p <= 1)), "real_fraction in (0, 1]", p, "It is n_r/n.")
+    _check_bias(lam, np.zeros(()))
     return p / (p + (1 - lam) * (1 - p))
 
 
@@ -268,7 +270,7 @@ def wasserstein2_squared(
     synthetic loop. Derived.
     """
     v, s, f = _recursion(regime)(n_ini=n_ini, n_generations=n_generations, lam=lam, ddof=ddof)
-    return _distance(v, s, f, np.asarray(dim, float)[..., None])
+    return _distance(v, s, f, _real(dim)[..., None])
 
 
 def spectral_wasserstein2_squared(
@@ -296,6 +298,7 @@ def spectral_wasserstein2_squared(
         "Use wasserstein2_squared.",
     )
     n_r = regime.n_r if fresh else 0
+    check_counts(dim=dim)
     n_r, n_s, n_ini, lam = _sizes(n_r, regime.n_s, n_ini, lam)
     v, s, f = _recursion(regime)(n_ini=n_ini, n_generations=n_generations, lam=lam, ddof=1)
     v, s, f = (np.broadcast_to(x, (*n_ini.shape, n_generations)) for x in (v, s, f))
@@ -330,8 +333,8 @@ def fully_synthetic_wasserstein2_squared(
     v, s = fully_synthetic_moments(
         n_s, n_ini=n_ini, n_generations=n_generations, lam=lam, ddof=ddof
     )
-    n_s, n_ini = (np.asarray(n, float)[..., None] for n in (n_s, n_ini))
-    _require(np.all((n_s >= 2) & (n_ini >= 2)), "n_s >= 2 and n_ini >= 2", (n_s, n_ini), "")
+    n_s, n_ini = (_real(n)[..., None] for n in (n_s, n_ini))
+    _check_pairs(n_s, n_ini)
     log_c4 = _log_c4(n_ini) + np.arange(n_generations) * _log_c4(n_s)
     return v + (1 - np.sqrt(s)) ** 2 - 2 * np.sqrt(s) * np.expm1(log_c4)
 
@@ -346,6 +349,7 @@ def real_data_wasserstein2_squared(n: ArrayLike, dim: ArrayLike, *, ddof: ArrayL
     """
     n, dim, ddof = _sizes(n, dim, ddof)
     _require(np.all(n > 1), "n > 1", n, "A covariance needs at least two samples.")
+    _check_dim(dim)
     s = (n - 1) / (n - ddof)
     small, large = np.minimum(dim, n - 1), np.maximum(dim, n - 1)
     ratio = small / large
@@ -399,7 +403,7 @@ def effective_sample_size(distance: ArrayLike, dim: int) -> Array:
     5)/(4 distance) is not. Use it for a measured distance. The result is not rounded, and is 1 at
     any distance beyond that of two samples.
     """
-    distance = np.asarray(distance, float)
+    distance, dim = _sizes(distance, dim)
     _require(np.all(distance > 0), "distance > 0", distance, "An exact model needs no samples.")
     low, high = np.zeros_like(distance), np.full_like(distance, np.log(1e18))
     for _ in range(70):
@@ -418,7 +422,7 @@ def fresh_data_effective_sample_size(
     For lam = 1 and large sizes n_e/n_r = 1 + n_s/(n_r + n_s), which is between 1 and 2: unbiased
     synthetic data are always admissible (claim (iv) of alemohammad2023, Section 5). Derived.
     """
-    dim = np.asarray(dim, float)
+    dim = _real(dim)
     return dim * (dim + 5) / 4 / fresh_data_wasserstein2_squared(n_r, n_s, dim=dim, lam=lam)
 
 
@@ -430,7 +434,7 @@ def synthetic_augmentation_effective_sample_size(
     For lam = 1 and large sizes n_e/n_ini = (n_ini + 2 n_s)/(n_ini + 3 n_s), in (2/3, 1]: the loss
     is bounded. Derived.
     """
-    dim = np.asarray(dim, float)
+    dim = _real(dim)
     distance = synthetic_augmentation_wasserstein2_squared(n_s, n_ini=n_ini, dim=dim, lam=lam)
     return dim * (dim + 5) / 4 / distance
 
@@ -455,6 +459,10 @@ def admissible_n_s(n_r: ArrayLike, *, dim: ArrayLike, lam: ArrayLike) -> Array:
     The phase boundary of alemohammad2023, Fig. 11. Found numerically from
     `fresh_data_effective_sample_size`, so n_r >> dim; infinite for lam = 1.
     """
+    n_r, dim, lam = _sizes(n_r, dim, lam)
+    _check_bias(lam, np.zeros(()))
+    _require(np.all(n_r >= 1), "n_r >= 1", n_r, "Without fresh real data there is no limit.")
+    _check_dim(dim)
     return np.vectorize(_admissible_n_s, otypes=[float])(n_r, dim, lam)
 
 
@@ -468,7 +476,7 @@ def admissible_n_s_limit(lam: ArrayLike, dim: ArrayLike) -> Array:
     """
     lam, dim = _sizes(lam, dim)
     _check_bias(lam, np.zeros(()))
-    _require(np.all(dim >= 1), "dim >= 1", dim, "Give the dimension of the Gaussian.")
+    _check_dim(dim)
     gain = 4 * (2 - lam) + (dim + 1) * (1 + 3 * lam - 2 * lam**2) / 2
     with np.errstate(divide="ignore"):
         return gain / (1 - lam) ** 2
@@ -540,8 +548,8 @@ def log_variance_quantiles(
     Returns:
         [*q, *t]; -inf for lam = 0 after generation 1.
     """
-    q, t = np.asarray(q, float), np.asarray(generation, float)
-    _require(np.all((q > 0) & (q < 1)), "0 < q < 1", q, "")
+    q, t = _real(q), _real(generation)
+    _require(np.all((q > 0) & (q < 1)), "0 < q < 1", q, "0.5 is the median.")
     _check_log_determinant(t, n_ini, n_s, lam, ddof, dim)
     settings = {"n_ini": n_ini, "n_s": n_s, "ddof": ddof, "dim": dim}
     quantiles = np.stack(
@@ -558,7 +566,7 @@ def variance_squared_cv(generation: ArrayLike, *, n_ini: ArrayLike, n_s: ArrayLi
     t of the order of n. Derived.
     """
     t, n_ini, n_s = _sizes(generation, n_ini, n_s)
-    _require(np.all((n_s >= 2) & (n_ini >= 2)), "n_s >= 2 and n_ini >= 2", (n_s, n_ini), "")
+    _check_pairs(n_s, n_ini)
     return np.expm1(np.log1p(2 / (n_ini - 1)) + (t - 1) * np.log1p(2 / (n_s - 1)))
 
 
@@ -579,7 +587,8 @@ def effective_directions(cov: ArrayLike, *, n_s: ArrayLike, n_generations: int) 
     Returns:
         [*n, n_generations].
     """
-    cov, m = np.asarray(cov, float), np.asarray(n_s, float) - 1
+    check_counts(n_generations=n_generations)
+    cov, m = _real(cov), _real(n_s) - 1
     _require(np.all(m >= 1), "n_s >= 2", n_s, "One sample has no covariance.")
     squared_trace = np.mean(np.trace(cov, axis1=-2, axis2=-1) ** 2) + 0 * m
     trace_of_square = np.mean(np.sum(cov**2, axis=(-2, -1))) + 0 * m
@@ -616,9 +625,8 @@ def fully_synthetic_kernel_variance(
     Derived.
     """
     n_s, h, n_ini, lam = _sizes(n_s, bandwidth, n_ini, lam)
-    _require(np.all(h > 0), "bandwidth > 0", h, "Give the standard deviation of the kernel.")
-    _require(np.all((n_s >= 1) & (n_ini >= 1)), "n_s >= 1 and n_ini >= 1", (n_s, n_ini), "")
-    _check_bias(lam, np.zeros(()))
+    _check_kernel(h, n_s, n_ini, lam)
+    check_counts(n_generations=n_generations)
     rows = [1 - 1 / n_ini]
     for _ in range(n_generations - 1):
         rows.append((1 - 1 / n_s) * (rows[-1] + lam * h**2))
@@ -639,9 +647,8 @@ def accumulate_kernel_variance(
     grows like the logarithm of t: accumulating does not bound it. Derived.
     """
     n_s, h, n_ini, lam = _sizes(n_s, bandwidth, n_ini, lam)
-    _require(np.all(h > 0), "bandwidth > 0", h, "Give the standard deviation of the kernel.")
-    _require(np.all((n_s >= 1) & (n_ini >= 1)), "n_s >= 1 and n_ini >= 1", (n_s, n_ini), "")
-    _check_bias(lam, np.zeros(()))
+    _check_kernel(h, n_s, n_ini, lam)
+    check_counts(n_generations=n_generations)
     rows = [1 - 1 / n_ini]
     for t in range(1, n_generations):
         old, n = n_ini + (t - 1) * n_s, n_ini + t * n_s
@@ -662,7 +669,7 @@ def heterozygosity(regime: Any, probs: ArrayLike, *, n_ini: ArrayLike, n_generat
     diversity decays exactly as s_t of a Gaussian fitted with ddof = 0. Fully synthetic, n_ini = n_s
     = n: (1 - sum p_0^2)(1 - 1/n)^t. Derived.
     """
-    probs = np.asarray(probs, float)
+    probs = _real(probs)
     _check_probs(probs)
     s = moments(regime, n_ini=n_ini, n_generations=n_generations, ddof=0).s
     return (1 - np.sum(probs**2)) * s
@@ -676,9 +683,9 @@ def extinction_probability(probs: ArrayLike, *, n_ini: int, n_s: int, n_generati
     to a few thousand. `extinction_probability(1 - p)` is the probability that the symbol is the
     only one left; it tends to p, so P(absorbed in i) = p_i (shumailov2024).
     """
-    probs = np.asarray(probs, float)
-    _require(np.all((probs >= 0) & (probs <= 1)), "0 <= probs <= 1", probs, "")
-    _require(n_s >= 1 and n_ini >= 1, "n_s >= 1 and n_ini >= 1", (n_s, n_ini), "")
+    probs = _real(probs)
+    _require(np.all((probs >= 0) & (probs <= 1)), "0 <= probs <= 1", probs, "Give probabilities.")
+    check_counts(n_ini=n_ini, n_s=n_s, n_generations=n_generations)
     counts = np.arange(n_s + 1)
     drift = scipy.stats.binom.pmf(counts, n_s, (counts / n_s)[:, None])
     first_drift = drift
@@ -712,8 +719,9 @@ def poisson_survival_probability(probs: ArrayLike, *, n: ArrayLike, n_generation
     expected vocabulary. Source: suresh2024.
     """
     probs, n = _sizes(probs, n)
-    _require(np.all((probs >= 0) & (probs <= 1)), "0 <= probs <= 1", probs, "")
+    _require(np.all((probs >= 0) & (probs <= 1)), "0 <= probs <= 1", probs, "Give probabilities.")
     _require(np.all(n >= 1), "n >= 1", n, "Give the draws of a generation.")
+    check_counts(n_generations=n_generations)
     g = np.ones(n_generations)
     for t in range(1, n_generations):
         g[t] = -np.expm1(-g[t - 1])
@@ -726,7 +734,7 @@ def expected_sample_coverage(probs: ArrayLike, n: ArrayLike) -> Array:
     The real mass that a model fitted to n real draws can still produce. Its complement is Good's
     missing mass.
     """
-    probs, n = np.asarray(probs, float), np.asarray(n, float)
+    probs, n = _real(probs), _real(n)
     _check_probs(probs)
     return np.sum(-probs * np.expm1(special.xlog1py(n[..., None], -probs)), axis=-1)
 
@@ -746,12 +754,14 @@ def _recursion(regime: Any) -> Callable[..., tuple[Array, Array, Array]]:
         "AccumulateSubsample": lambda **kw: _accumulate_subsample(regime.n_s, regime.n, **kw),
     }
     name = type(regime).__name__
-    _require(name in rules, f"a regime among {', '.join(rules)}", name, "")
+    _require(
+        name in rules, f"a regime among {', '.join(rules)}", name, "For another one, simulate."
+    )
     return rules[name]
 
 
 def _first_generation(n_ini: Array, ddof: Array, n_generations: int) -> tuple[Array, Array, Array]:
-    _require(n_generations >= 1, "n_generations >= 1", n_generations, "")
+    check_counts(n_generations=n_generations)
     _check_training_set(n_ini, 0 * n_ini, ddof, name="n_ini")
     return 1 / n_ini, (n_ini - 1) / (n_ini - ddof), 1 / n_ini
 
@@ -935,7 +945,7 @@ def _mean_root_eigenvalue(n_r, n_s, n_ini, lam, dim, v, s) -> Array:
 def _distance(v: Array, s: Array, f: Array, dim: Array) -> Array:
     """dim v + E sum (1 - sqrt eigenvalue)^2, to second order about s; f = 0 where s = 0."""
     v, s, f, dim = _sizes(v, s, f, dim)
-    _require(np.all(dim >= 1), "dim >= 1", dim, "Give the dimension of the Gaussian.")
+    _check_dim(dim)
     spread = np.divide(f, s**1.5, out=np.zeros_like(f), where=s > 0)
     return dim * (v + (1 - np.sqrt(s)) ** 2 + (dim + 1) * spread / 4)
 
@@ -1030,8 +1040,19 @@ def _log_determinant_quantile(q: Array, t: float, *, n_ini, n_s, ddof, dim) -> A
 # Checks.
 
 
+def _real(value: ArrayLike) -> Array:
+    """As float64; text, True, None and NaN are no numbers."""
+    try:
+        kind, array = np.asarray(value).dtype.kind, np.asarray(value, float)
+        fine = kind not in "USb" and not np.isnan(array).any()
+    except (TypeError, ValueError):
+        fine = False
+    _require(fine, "a real number, or an array of them,", repr(value), "Give one without NaN.")
+    return array
+
+
 def _sizes(*arrays: ArrayLike) -> list[Array]:
-    arrays = [np.asarray(a, float) for a in arrays]
+    arrays = [_real(a) for a in arrays]
     try:
         return list(np.broadcast_arrays(*arrays))
     except ValueError:
@@ -1052,19 +1073,41 @@ def _check_bias(lam: Array, ddof: Array) -> None:
 
 
 def _check_training_set(n_r: Array, n_s: Array, ddof: Array, name: str = "n_r + n_s") -> None:
-    _require(np.all((n_r >= 0) & (n_s >= 0)), f"{name} without negative sizes", (n_r, n_s), "")
+    _require(
+        np.all((n_r >= 0) & (n_s >= 0)),
+        f"{name} without negative sizes",
+        (n_r, n_s),
+        "Use 0 or more.",
+    )
     _require(np.all(n_r + n_s - ddof > 0), f"{name} > ddof", n_r + n_s, "Use more samples.")
 
 
+def _check_pairs(n_s: Array, n_ini: Array) -> None:
+    fine = np.all((n_s >= 2) & (n_ini >= 2))
+    _require(fine, "n_s >= 2 and n_ini >= 2", (n_s, n_ini), "One sample has no variance.")
+
+
 def _check_log_determinant(t: Array, n_ini, n_s, lam, ddof, dim: int) -> None:
-    _check_bias(np.asarray(lam), np.asarray(ddof))
+    check_counts(dim=dim)
+    _check_bias(_real(lam), _real(ddof))
     _require(np.all(t >= 1), "generation >= 1", t, "Generation 1 is the first model.")
     _require(
-        np.all((np.asarray(n_ini) > dim) & (np.asarray(n_s) > dim)),
+        np.all((_real(n_ini) > dim) & (_real(n_s) > dim)),
         f"n_ini and n_s above dim = {dim}",
         f"n_ini={n_ini}, n_s={n_s}",
         "A smaller sample gives a singular covariance.",
     )
+
+
+def _check_dim(dim: Array) -> None:
+    _require(np.all(dim >= 1), "dim >= 1", dim, "Give the dimension of the Gaussian.")
+
+
+def _check_kernel(h: Array, n_s: Array, n_ini: Array, lam: Array) -> None:
+    _require(np.all(h > 0), "bandwidth > 0", h, "Give the standard deviation of the kernel.")
+    fine = np.all((n_s >= 1) & (n_ini >= 1))
+    _require(fine, "n_s >= 1 and n_ini >= 1", (n_s, n_ini), "Increase it.")
+    _check_bias(lam, np.zeros(()))
 
 
 def _check_probs(probs: Array) -> None:

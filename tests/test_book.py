@@ -231,10 +231,12 @@ def test_parameter_error_is_told_in_its_own_words(scratch: Scratch) -> None:
     notebook = nbformat.read(path, 4)
     notebook.cells.insert(2, nbformat.v4.new_code_cell(check))
     nbformat.write(notebook, path)
-    with pytest.raises(
-        book.BuildError, match=r"^one: the parameters of this chapter are n_s; got 'n_t'\. .*$"
-    ):
+    said = r"^one: the parameters of this chapter are n_s; got 'n_t'\. .*$"
+    with pytest.raises(ParameterError, match=said):
         book.run(path, scratch.root / "run", {"n_t": 4})
+    scratch.write("book/presets/tiny.yaml", "one: {n_t: 4}\n")
+    with pytest.raises(book.BuildError, match=said):
+        scratch.build("tiny")
 
 
 def test_run_is_whole_or_not_there(scratch: Scratch, tmp_path: Path) -> None:
@@ -362,6 +364,7 @@ def test_caption_and_label_come_from_the_call(monkeypatch: pytest.MonkeyPatch) -
         (["book", "--output", "/dev/null/x"], "must be a folder that can be written"),
         (["simulate", "--regime", "FullySynthetic", "--n-s", "1.5"], "whole number, such as"),
         (["bake"], "invalid choice"),
+        (["simulate", "--reg", "FullySynthetic", "--n-s", "9"], "required: --regime"),
     ],
 )
 def test_mistake_is_one_line_and_status_2(

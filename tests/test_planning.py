@@ -4,7 +4,16 @@ import jax
 import numpy as np
 import pytest
 
-from madlib import FreshData, FullySynthetic, Gaussian, metrics, planning, targets, theory
+from madlib import (
+    FreshData,
+    FullySynthetic,
+    Gaussian,
+    KernelDensity,
+    metrics,
+    planning,
+    targets,
+    theory,
+)
 from madlib.parameters import ParameterError
 
 N = np.array([10.0, 100.0, 1000.0, 10_000.0])
@@ -74,6 +83,20 @@ def test_a_loop_without_limit_is_refused():
 def test_tolerance_is_a_number():
     with pytest.raises(ParameterError, match="tolerance must be > 0; got nan"):
         planning.generations_to_limit(FreshData(100, 100), dim=1, n_ini=100, tolerance=np.nan)
+
+
+def test_only_an_exact_gaussian_has_a_known_limit():
+    for generator in (KernelDensity(1, n_points=9, bandwidth=0.1), Gaussian(1, exact=False)):
+        with pytest.raises(ParameterError, match="must be an exact Gaussian; got"):
+            planning.simulate_to_limit(
+                jax.random.key(0),
+                generator,
+                FreshData(9, 9),
+                targets.standard_normal(1),
+                n_ini=9,
+                n_replicates=2,
+                record=(metrics.total_variance,),
+            )
 
 
 def test_a_grid_settles_at_its_fixed_points(monkeypatch):

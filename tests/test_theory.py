@@ -602,6 +602,19 @@ def test_expected_sample_coverage():
         lambda: theory.unbiased_fresh_data_ratio(0, 0),
         lambda: theory.unbiased_synthetic_augmentation_ratio(0, 0),
         lambda: theory.admissible_n_s_limit(2.0, 10),
+        lambda: theory.admissible_n_s("x", dim=2, lam=0.9),
+        lambda: theory.admissible_n_s(100, dim=2, lam=2.0),
+        lambda: theory.admissible_n_s(-1, dim=2, lam=0.9),
+        lambda: theory.admissible_n_s(3, dim=100, lam=0.9),
+        lambda: theory.plateau(0.5, lam=2.0),
+        lambda: theory.plateau(0.0, lam=1.0),
+        lambda: theory.effective_sample_size(0.1, 0),
+        lambda: theory.effective_sample_size(np.nan, 3),
+        lambda: theory.fresh_data_effective_sample_size(9, [5, 6], dim="2"),
+        lambda: theory.effective_directions(np.eye(2), n_s=None, n_generations=3),
+        lambda: theory.log_variance_quantiles(0.5, 1, n_ini="5", n_s=5),
+        lambda: theory.heterozygosity(FullySynthetic(5), [0.5, 0.5], n_ini=5, n_generations=2.5),
+        lambda: theory.accumulate_limit([[5], [5, 6]]),
         lambda: theory.fully_synthetic_kernel_variance(0, 0.1, n_ini=5, n_generations=3),
         lambda: theory.accumulate_kernel_variance(5, 0.1, n_ini=0, n_generations=3),
         lambda: theory.extinction_probability(0.5, n_ini=5, n_s=0, n_generations=3),
@@ -611,4 +624,5 @@ def test_expected_sample_coverage():
 def test_errors_are_one_line(call):
     with pytest.raises(ParameterError) as error:
         call()
-    assert "\n" not in str(error.value)
+    message = str(error.value)
+    assert "\n" not in message and "; got" in message and message.endswith("."), message

@@ -65,6 +65,7 @@ class Gaussian:
     def __post_init__(self):
         check_counts(dim=self.dim)
         require(self.ddof in (0, 1), "ddof must be 0 or 1", repr(self.ddof), "1 is unbiased.")
+        require(self.exact in (True, False), "exact must be a bool", repr(self.exact), "Use True.")
 
     @property
     def minimum_weight(self) -> int:
