@@ -2,11 +2,11 @@
 
     chapters -> papermill -> executed copies and results -> claims audit -> jupyter-book -> html
 
-A chapter is executed again when its code cells, its parameters, its claims, the package or the lock
-changed, and only then: prose may change freely. Each is executed in a process of its own (papermill
-changes the working directory of its process) into a folder that takes its final name when it is
-whole, so a killed build repeats only what was unfinished. The site appears under its name when it
-is whole and the ledger agrees.
+A chapter is executed again when its code cells, its parameters, its claims, the package, the lock
+or Python changed, and only then: prose may change freely. Each is executed in a process of its own
+(papermill changes the working directory of its process) into a folder that takes its final name
+when it is whole, so a killed build repeats only what was unfinished. The site appears under its
+name when it is whole and the ledger agrees.
 """
 
 import hashlib
@@ -177,6 +177,7 @@ def chapters(root: Path, output: Path, preset: str | None = None) -> list[Chapte
     package = _digest(
         path.read_bytes() for path in sorted(PACKAGE.rglob("*.py")) if path not in _NOT_IN_CHAPTERS
     )
+    lock = _read(root / "requirements.lock")
     found = []
     for notebook in notebooks:
         stem = notebook.stem
@@ -189,7 +190,7 @@ def chapters(root: Path, output: Path, preset: str | None = None) -> list[Chapte
         ]
         key = _digest(
             json.dumps(part, default=str)
-            for part in (cells, chosen, checked, package, _read(root / "requirements.lock"))
+            for part in (cells, chosen, checked, package, lock, platform.python_version())
         )
         folder = output / "chapters" / (preset or "default") / stem
         found.append(Chapter(notebook, folder, chosen, key))
@@ -309,7 +310,9 @@ def _execute_all(found: list[Chapter], environment: Mapping[str, str], jobs: int
         except (BuildError, ParameterError) as error:
             print(f"  {chapter.stem:<28} failed after {time.monotonic() - start:.1f} s", flush=True)
             return str(error)
-        (part / "seconds").write_text(f"{time.monotonic() - start:.1f}")
+        machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+        ran = {"seconds": round(time.monotonic() - start, 1), "machine": machine}
+        (part / "ran.json").write_text(json.dumps(ran))
         (part / "key").write_text(chapter.key)
         shutil.rmtree(chapter.folder, ignore_errors=True)
         part.rename(chapter.folder)
@@ -383,11 +386,12 @@ def _merge_results(found: list[Chapter], results: Path, preset: str | None) -> P
                 owner[name] = chapter.stem
                 (results / kind).mkdir(parents=True, exist_ok=True)
                 shutil.copy2(path, results / name)
+    ran = {chapter.stem: json.loads(_read(chapter.folder / "ran.json")) for chapter in found}
     record = {
         "preset": preset,
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "seconds": {chapter.stem: float(_read(chapter.folder / "seconds")) for chapter in found},
+        "machine": " and ".join(sorted({one["machine"] for one in ran.values()})),
+        "seconds": {stem: one["seconds"] for stem, one in ran.items()},
     }
     results.mkdir(exist_ok=True)
     (results / "build.json").write_text(json.dumps(record))

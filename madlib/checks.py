@@ -156,6 +156,17 @@ def check_rows(row: Any, reduce: Any) -> None:
         )
 
 
+def check_reduced(values: Any, reduced: Any) -> None:
+    """The axis of generations is still the last one."""
+    for name, value in reduced.items():
+        require(
+            value.shape[-1:] == values[name].shape[-1:],
+            "reduce must return an array whose last axis is that of the generations",
+            f"shape {value.shape} for {name} of shape {values[name].shape}",
+            "Reduce along axis, and along no other.",
+        )
+
+
 def check_finite(failure: Any, params: Any, generation: int) -> None:
     """No network diverged, and no model is NaN or infinite.
 

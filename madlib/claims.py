@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from madlib.parameters import ParameterError, write_result
+from madlib.parameters import ParameterError, as_reals, require, write_result
 
 __all__ = [
     "Claim",
@@ -125,17 +125,26 @@ def estimate(values: Any, over: Any = None, *, axis: int = -1) -> Estimate:
 
     Returns:
         Mean and standard error, without the axis of the replicates.
+
+    Raises:
+        ParameterError: for fewer than two replicates, NaN, or a ratio that has no value.
     """
-    values = np.moveaxis(np.asarray(values, np.float64), axis, -1)
-    n = values.shape[-1]
-    if n < 2:
-        raise ParameterError(
-            f"a standard error needs at least two replicates; got {n}. Increase n_replicates."
-        )
+    values = as_reals(values)
+    n = values.shape[axis] if -values.ndim <= axis < values.ndim else 0
+    require(
+        n >= 2,
+        "a standard error needs at least two replicates",
+        f"{n} along axis {axis} of shape {values.shape}",
+        "Increase n_replicates.",
+    )
+    values = np.moveaxis(values, axis, -1)
     if over is None:
         return Estimate(values.mean(-1), values.std(-1, ddof=1) / math.sqrt(n))
-    over = np.moveaxis(np.asarray(over, np.float64), axis, -1)
+    over = np.moveaxis(as_reals(over), axis, -1)
+    same = over.shape == values.shape
+    require(same, "values and over must share a shape", (values.shape, over.shape), "Pair them.")
     below = over.mean(-1)
+    require(np.all(below != 0), "the mean of over must not be 0", below, "Compare differences.")
     ratio = values.mean(-1) / below
     rest = values - ratio[..., None] * over
     return Estimate(ratio, rest.std(-1, ddof=1) / math.sqrt(n) / np.abs(below))
@@ -169,7 +178,9 @@ def check_order(id: str, values: Any, *, se: Any) -> Verdict:
     Args:
         id: of the claim.
         values: [n], n >= 2, those that the claim says are smaller first.
-        se: a number or [n]; adjacent values are taken to be independent.
+        se: a number or [n]; adjacent values are taken to be independent. Those that share random
+            numbers or replicates are not: pass the estimate of their differences to
+            `check_inequality` instead.
 
     Returns:
         The verdict, also written to ``results_dir()/claims/<id>.json``.

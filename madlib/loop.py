@@ -168,5 +168,5 @@ def report(key, state, generator, target, lam, record) -> tuple[Any, dict[str, A
             new = metric(drawn[n], target.reference)
         twice = sorted(set(values) & set(new))
         require(not twice, "each metric needs a name of its own", twice, "Give one a prefix.")
-        values |= new
+        values |= jax.tree.map(jnp.asarray, new)
     return state.params, values, state.failure

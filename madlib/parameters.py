@@ -15,6 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import numpy as np
+from numpy.typing import NDArray
+
 __all__ = ["ParameterError", "check_parameters", "results_dir", "write_result"]
 
 _INF = math.inf
@@ -60,6 +63,17 @@ def is_number(value: Any) -> bool:
     """Whether value is one real number, finite; True and False are none."""
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     return is_real and math.isfinite(value)
+
+
+def as_reals(value: Any) -> NDArray[np.float64]:
+    """As an array of finite numbers; text, True, None, NaN and infinity are none."""
+    try:
+        kind, array = np.asarray(value).dtype.kind, np.asarray(value, float)
+        fine = kind not in "USb" and bool(np.isfinite(array).all())
+    except (TypeError, ValueError):
+        fine = False
+    require(fine, "finite numbers are required", repr(value), "Give one, or an array of them.")
+    return array
 
 
 def check_counts(**counts: Any) -> None:

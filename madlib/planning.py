@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from madlib import theory
-from madlib.checks import as_arrays
+from madlib.checks import as_arrays, check_grid
 from madlib.generators.gaussian import Gaussian
-from madlib.parameters import ParameterError, is_number, require
+from madlib.parameters import ParameterError, as_reals, check_counts, is_number, require
 from madlib.simulation import simulate
 
 __all__ = ["Limit", "effective_sample_size", "generations_to_limit", "simulate_to_limit"]
@@ -61,13 +61,11 @@ def effective_sample_size(
     Raises:
         ParameterError: for a curve that is not as described, or a distance beyond it.
     """
-    distance = np.asarray(distance, float)
-    n, real_distance = np.asarray(n, float), np.asarray(real_distance, float)
+    distance, n, real_distance = map(as_reals, (distance, n, real_distance))
     _check_curve(n, real_distance)
-    if not (np.isfinite(distance).all() and (distance > 0).all()):
+    if not (distance > 0).all():
         raise ParameterError(
-            f"distance must be finite and positive; got {_range(distance)}. "
-            "Average over replicates first."
+            f"distance must be positive; got {_range(distance)}. Average over replicates first."
         )
     far, near = real_distance[0], real_distance[-1]
     if not extrapolate and ((distance > far) | (distance < near)).any():
@@ -158,7 +156,10 @@ def simulate_to_limit(
         repr(generator),
         "Run simulate until its metrics settle.",
     )
-    sizes, structure = jax.tree.flatten(as_arrays(regime))
+    check_counts(n_replicates=n_replicates)
+    regime, n_ini, lam = map(as_arrays, (regime, n_ini, lam))
+    sizes, structure = jax.tree.flatten(regime)
+    check_grid(*map(np.shape, (*sizes, n_ini, lam)))
     *sizes, n_ini, lam = np.broadcast_arrays(*sizes, n_ini, lam)
     needed = generations_to_limit(
         regime, dim=generator.dim, n_ini=n_ini, lam=lam, tolerance=tolerance
@@ -196,7 +197,7 @@ def _check_curve(n: NDArray, real_distance: NDArray) -> None:
             f"n and real_distance must both be [m] with m >= 2; got shapes {n.shape} and "
             f"{real_distance.shape}. Average the replicates of each n."
         )
-    positive = np.isfinite(real_distance).all() and (real_distance > 0).all() and n[0] > 0
+    positive = (real_distance > 0).all() and n[0] > 0
     if not (positive and (np.diff(n) > 0).all() and (np.diff(real_distance) < 0).all()):
         raise ParameterError(
             "n must increase and real_distance strictly decrease, all positive; got a curve that "

@@ -18,6 +18,7 @@ from madlib.checks import (
     check_grid,
     check_kinds,
     check_memory,
+    check_reduced,
     check_rows,
     check_simulation,
     check_sizes,
@@ -175,6 +176,7 @@ def simulate(
                 reduced.append(
                     {name: np.asarray(reduce(value, axis=-2)) for name, value in values.items()}
                 )
+                check_reduced(values, reduced[-1])
             values = _join(reduced, -1)
     return Trajectory(np.arange(1, n_generations + 1, every), params, values)
 

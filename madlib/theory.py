@@ -32,7 +32,7 @@ import scipy  # whose larger parts are loaded when they are first used
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from madlib.parameters import ParameterError, check_counts, require
+from madlib.parameters import ParameterError, as_reals, check_counts, require
 
 Array = NDArray[np.float64]
 
@@ -220,7 +220,7 @@ def accumulate_limit(n: ArrayLike) -> GaussianMoments:
     s = sinc(1/sqrt n) = sin(pi/sqrt n)/(pi/sqrt n) and v = 1 - s: bounded, unlike the fully
     synthetic loop. Source: kazdan2024, Theorem on the accumulating Gaussian.
     """
-    n = _real(n)
+    n = as_reals(n)
     _require(np.all(n >= 1), "n >= 1", n, "Give the samples of a generation.")
     s = np.sinc(1 / np.sqrt(n))
     return GaussianMoments(1 - s, s)
@@ -270,7 +270,7 @@ def wasserstein2_squared(
     synthetic loop. Derived.
     """
     v, s, f = _recursion(regime)(n_ini=n_ini, n_generations=n_generations, lam=lam, ddof=ddof)
-    return _distance(v, s, f, _real(dim)[..., None])
+    return _distance(v, s, f, as_reals(dim)[..., None])
 
 
 def spectral_wasserstein2_squared(
@@ -333,7 +333,7 @@ def fully_synthetic_wasserstein2_squared(
     v, s = fully_synthetic_moments(
         n_s, n_ini=n_ini, n_generations=n_generations, lam=lam, ddof=ddof
     )
-    n_s, n_ini = (_real(n)[..., None] for n in (n_s, n_ini))
+    n_s, n_ini = (as_reals(n)[..., None] for n in (n_s, n_ini))
     _check_pairs(n_s, n_ini)
     log_c4 = _log_c4(n_ini) + np.arange(n_generations) * _log_c4(n_s)
     return v + (1 - np.sqrt(s)) ** 2 - 2 * np.sqrt(s) * np.expm1(log_c4)
@@ -422,7 +422,7 @@ def fresh_data_effective_sample_size(
     For lam = 1 and large sizes n_e/n_r = 1 + n_s/(n_r + n_s), which is between 1 and 2: unbiased
     synthetic data are always admissible (claim (iv) of alemohammad2023, Section 5). Derived.
     """
-    dim = _real(dim)
+    dim = as_reals(dim)
     return dim * (dim + 5) / 4 / fresh_data_wasserstein2_squared(n_r, n_s, dim=dim, lam=lam)
 
 
@@ -434,7 +434,7 @@ def synthetic_augmentation_effective_sample_size(
     For lam = 1 and large sizes n_e/n_ini = (n_ini + 2 n_s)/(n_ini + 3 n_s), in (2/3, 1]: the loss
     is bounded. Derived.
     """
-    dim = _real(dim)
+    dim = as_reals(dim)
     distance = synthetic_augmentation_wasserstein2_squared(n_s, n_ini=n_ini, dim=dim, lam=lam)
     return dim * (dim + 5) / 4 / distance
 
@@ -548,7 +548,7 @@ def log_variance_quantiles(
     Returns:
         [*q, *t]; -inf for lam = 0 after generation 1.
     """
-    q, t = _real(q), _real(generation)
+    q, t = as_reals(q), as_reals(generation)
     _require(np.all((q > 0) & (q < 1)), "0 < q < 1", q, "0.5 is the median.")
     _check_log_determinant(t, n_ini, n_s, lam, ddof, dim)
     settings = {"n_ini": n_ini, "n_s": n_s, "ddof": ddof, "dim": dim}
@@ -566,6 +566,7 @@ def variance_squared_cv(generation: ArrayLike, *, n_ini: ArrayLike, n_s: ArrayLi
     t of the order of n. Derived.
     """
     t, n_ini, n_s = _sizes(generation, n_ini, n_s)
+    _require(np.all(t >= 1), "generation >= 1", t, "Generation 1 is the first model.")
     _check_pairs(n_s, n_ini)
     return np.expm1(np.log1p(2 / (n_ini - 1)) + (t - 1) * np.log1p(2 / (n_s - 1)))
 
@@ -588,10 +589,11 @@ def effective_directions(cov: ArrayLike, *, n_s: ArrayLike, n_generations: int) 
         [*n, n_generations].
     """
     check_counts(n_generations=n_generations)
-    cov, m = _real(cov), _real(n_s) - 1
+    cov, m = as_reals(cov), as_reals(n_s) - 1
     _require(np.all(m >= 1), "n_s >= 2", n_s, "One sample has no covariance.")
     squared_trace = np.mean(np.trace(cov, axis1=-2, axis2=-1) ** 2) + 0 * m
     trace_of_square = np.mean(np.sum(cov**2, axis=(-2, -1))) + 0 * m
+    _require(np.all(trace_of_square > 0), "cov other than 0", cov, "A point has no directions.")
     rows = [squared_trace / trace_of_square]
     for _ in range(n_generations - 1):
         squared_trace, trace_of_square = (
@@ -669,7 +671,7 @@ def heterozygosity(regime: Any, probs: ArrayLike, *, n_ini: ArrayLike, n_generat
     diversity decays exactly as s_t of a Gaussian fitted with ddof = 0. Fully synthetic, n_ini = n_s
     = n: (1 - sum p_0^2)(1 - 1/n)^t. Derived.
     """
-    probs = _real(probs)
+    probs = as_reals(probs)
     _check_probs(probs)
     s = moments(regime, n_ini=n_ini, n_generations=n_generations, ddof=0).s
     return (1 - np.sum(probs**2)) * s
@@ -683,7 +685,7 @@ def extinction_probability(probs: ArrayLike, *, n_ini: int, n_s: int, n_generati
     to a few thousand. `extinction_probability(1 - p)` is the probability that the symbol is the
     only one left; it tends to p, so P(absorbed in i) = p_i (shumailov2024).
     """
-    probs = _real(probs)
+    probs = as_reals(probs)
     _require(np.all((probs >= 0) & (probs <= 1)), "0 <= probs <= 1", probs, "Give probabilities.")
     check_counts(n_ini=n_ini, n_s=n_s, n_generations=n_generations)
     counts = np.arange(n_s + 1)
@@ -734,8 +736,9 @@ def expected_sample_coverage(probs: ArrayLike, n: ArrayLike) -> Array:
     The real mass that a model fitted to n real draws can still produce. Its complement is Good's
     missing mass.
     """
-    probs, n = _real(probs), _real(n)
+    probs, n = as_reals(probs), as_reals(n)
     _check_probs(probs)
+    _require(np.all(n >= 0), "n >= 0", n, "Give a number of draws.")
     return np.sum(-probs * np.expm1(special.xlog1py(n[..., None], -probs)), axis=-1)
 
 
@@ -762,6 +765,7 @@ def _recursion(regime: Any) -> Callable[..., tuple[Array, Array, Array]]:
 
 def _first_generation(n_ini: Array, ddof: Array, n_generations: int) -> tuple[Array, Array, Array]:
     check_counts(n_generations=n_generations)
+    _require(np.all(n_ini >= 1), "n_ini >= 1", n_ini, "Give the model real data to begin with.")
     _check_training_set(n_ini, 0 * n_ini, ddof, name="n_ini")
     return 1 / n_ini, (n_ini - 1) / (n_ini - ddof), 1 / n_ini
 
@@ -774,7 +778,7 @@ def _stack(rows: list[tuple[Array, Array, Array]]) -> tuple[Array, Array, Array]
 def _fresh_data(n_r, n_s, *, n_ini, n_generations, lam, ddof, memory=1):
     n_r, n_s, n_ini, lam, ddof = _sizes(n_r, n_s, n_ini, lam, ddof)
     _check_bias(lam, ddof)
-    _require(memory >= 1, "memory >= 1", memory, "1 is the loop of one parent.")
+    check_counts(memory=memory)
     v, s, f = _first_generation(n_ini, ddof, n_generations)
     rows = [(v, s, f)]
     if n_generations > 1:
@@ -848,6 +852,7 @@ def _synthetic_augmentation(n_s, *, n_ini, n_generations, lam, ddof):
 def _accumulate(n_s, *, n_ini, n_generations, lam, ddof):
     n_s, n_ini, lam, ddof = _sizes(n_s, n_ini, lam, ddof)
     _check_bias(lam, ddof)
+    _check_training_set(n_ini, n_s, ddof, "n_ini + n_s")
     v, s, f = _first_generation(n_ini, ddof, n_generations)
     rows = [(v, s, f)]
     for t in range(1, n_generations):
@@ -865,6 +870,7 @@ def _accumulate_subsample(n_s, n, *, n_ini, n_generations, lam, ddof):
     """The state is the pool: mean v, unbiased variance w, fluctuation f."""
     n_s, n, n_ini, lam, ddof = _sizes(n_s, n, n_ini, lam, ddof)
     _check_bias(lam, ddof)
+    _check_training_set(n_ini, n_s, ddof, "n_ini + n_s")
     rows = [_first_generation(n_ini, ddof, n_generations)]
     _require(np.all(n - ddof > 0), "n - ddof > 0", n, "Use a larger subsample.")
     v, w, f = 1 / n_ini, np.ones_like(n_ini), 1 / n_ini
@@ -1040,19 +1046,8 @@ def _log_determinant_quantile(q: Array, t: float, *, n_ini, n_s, ddof, dim) -> A
 # Checks.
 
 
-def _real(value: ArrayLike) -> Array:
-    """As float64; text, True, None and NaN are no numbers."""
-    try:
-        kind, array = np.asarray(value).dtype.kind, np.asarray(value, float)
-        fine = kind not in "USb" and not np.isnan(array).any()
-    except (TypeError, ValueError):
-        fine = False
-    _require(fine, "a real number, or an array of them,", repr(value), "Give one without NaN.")
-    return array
-
-
 def _sizes(*arrays: ArrayLike) -> list[Array]:
-    arrays = [_real(a) for a in arrays]
+    arrays = [as_reals(a) for a in arrays]
     try:
         return list(np.broadcast_arrays(*arrays))
     except ValueError:
@@ -1089,10 +1084,10 @@ def _check_pairs(n_s: Array, n_ini: Array) -> None:
 
 def _check_log_determinant(t: Array, n_ini, n_s, lam, ddof, dim: int) -> None:
     check_counts(dim=dim)
-    _check_bias(_real(lam), _real(ddof))
+    _check_bias(as_reals(lam), as_reals(ddof))
     _require(np.all(t >= 1), "generation >= 1", t, "Generation 1 is the first model.")
     _require(
-        np.all((_real(n_ini) > dim) & (_real(n_s) > dim)),
+        np.all((as_reals(n_ini) > dim) & (as_reals(n_s) > dim)),
         f"n_ini and n_s above dim = {dim}",
         f"n_ini={n_ini}, n_s={n_s}",
         "A smaller sample gives a singular covariance.",

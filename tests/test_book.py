@@ -192,7 +192,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scratch:
     return Scratch(tmp_path)
 
 
-def test_only_what_changed_is_executed(scratch: Scratch) -> None:
+def test_only_what_changed_is_executed(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     assert scratch.build() == ["one", "two"]
     assert scratch.build() == []
     scratch.chapter("two", prose="Other prose.")
@@ -204,6 +204,9 @@ def test_only_what_changed_is_executed(scratch: Scratch) -> None:
     assert (scratch.output / "results" / "figures" / "fig-one.txt").read_text() == "5"
     assert scratch.build() == []
     assert (scratch.output / "results" / "figures" / "fig-one.txt").read_text() == "3"
+    monkeypatch.setattr(book.platform, "python_version", lambda: "3.99.0")  # and other prose in it
+    found = book.chapters(scratch.root, scratch.output)
+    assert not any(chapter.is_current for chapter in found)
 
 
 def test_staged_chapters_carry_their_outputs(scratch: Scratch) -> None:

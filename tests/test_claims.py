@@ -221,5 +221,9 @@ def test_estimate_of_a_mean_and_of_a_ratio():
     y = rng.normal(5.0, 0.5, size=(2, 4000))
     relative = np.hypot(1 / 3, 0.5 / 5) / np.sqrt(4000)
     np.testing.assert_allclose(claims.estimate(x, over=y).se, 0.6 * relative, rtol=0.1)
-    with pytest.raises(ParameterError, match="at least two replicates"):
-        claims.estimate([1.0])
+    for values, over in (([1.0], None), (3.0, None), ([1, np.nan], None), ("ab", None)):
+        with pytest.raises(ParameterError, match="; got"):
+            claims.estimate(values, over=over)
+    for over in ([1.0, 2.0, 3.0], [0.0, 0.0]):
+        with pytest.raises(ParameterError, match="; got"):
+            claims.estimate([1.0, 2.0], over=over)

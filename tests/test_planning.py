@@ -47,8 +47,8 @@ def test_extrapolates_as_one_over_n():
     [
         ((5 / 5.0, N, CURVE), ["smaller n", "extrapolate=True"]),
         ((5 / 1e5, N, CURVE), ["larger n", "0.0005"]),
-        ((np.nan, N, CURVE), ["finite and positive"]),
-        ((0.0, N, CURVE), ["finite and positive"]),
+        ((np.nan, N, CURVE), ["finite numbers"]),
+        ((0.0, N, CURVE), ["must be positive"]),
         ((0.1, N, CURVE[::-1]), ["strictly decrease"]),
         ((0.1, N[:1], CURVE[:1]), ["m >= 2"]),
         ((0.1, N, CURVE[:2]), ["(4,)", "(2,)"]),
@@ -83,6 +83,16 @@ def test_a_loop_without_limit_is_refused():
 def test_tolerance_is_a_number():
     with pytest.raises(ParameterError, match="tolerance must be > 0; got nan"):
         planning.generations_to_limit(FreshData(100, 100), dim=1, n_ini=100, tolerance=np.nan)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"n_replicates": 2.5}, {"lam": [[0.5], [0.6, 0.7]]}, {"n_ini": [9, 9, 9]}]
+)
+def test_a_grid_that_is_none_is_refused(settings):
+    settings = {"n_ini": 9, "n_replicates": 2, "record": (metrics.total_variance,)} | settings
+    regime, target = FreshData([9, 9], 9), targets.standard_normal(1)
+    with pytest.raises(ParameterError, match=r"^[^\n]*; got [^\n]*\.$"):
+        planning.simulate_to_limit(jax.random.key(0), Gaussian(1), regime, target, **settings)
 
 
 def test_only_an_exact_gaussian_has_a_known_limit():

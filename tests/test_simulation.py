@@ -228,6 +228,13 @@ def test_modes_only():
     assert (helped.record["total_variance"] > 0).all()
 
 
+def test_a_metric_may_return_a_plain_number():
+    def one(params, reference):
+        return 1.0
+
+    assert (fresh(record=(one,)).record["one"] == 1).all()
+
+
 def test_real_data_only_is_the_baseline():
     """n_s = 0 in the fresh-data loop: every generation is a fresh fit to n_r real samples."""
     trajectory = collapse(EXACT, FreshData(10, 0), targets.standard_normal(2))
@@ -350,6 +357,7 @@ BAD = [
     (refused(record=(np.linalg.norm, abs)), ["(params, reference)", "abs"]),
     (refused(record=RECORD, reduce=abs), ["(values, axis)", "abs", "2 metrics"]),
     (refused(record=RECORD, reduce=lambda x: x), ["(values, axis)", "lambda"]),
+    (refused(record=RECORD, reduce=lambda x, axis: 3.0), ["last axis", "shape ()"]),
     (refused(n_replicates=10**13), ["must fit in memory", "GiB", "Pass reduce"]),
     (refused(n_replicates=10**13, record=RECORD, reduce=np.mean), ["must fit in memory"]),
     (lambda: Gaussian(2, exact="no"), ["exact must be a bool", "'no'"]),
