@@ -11,6 +11,7 @@ import hashlib
 import html
 import io
 import json
+import math
 import re
 import string
 from collections.abc import Sequence
@@ -286,7 +287,19 @@ def log_axis(ax: Axes, which: Literal["x", "y", "both"] = "y", floor: float | No
         getattr(ax, f"set_{name}scale")("log", nonpositive="clip")
         axis.set_major_locator(ticker.LogLocator(numticks=6))
         axis.set_minor_locator(ticker.LogLocator(subs=np.arange(2, 10), numticks=6))
-        axis.set_minor_formatter(ticker.NullFormatter())
+        axis.set_major_formatter(_LogFormatter())
+        axis.set_minor_formatter(_LogFormatter())
+
+
+class _LogFormatter(ticker.LogFormatterMathtext):
+    """Powers of ten; on an axis of less than two decades 1, 2 and 5 of each, written out."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        low, high = sorted(self.axis.get_view_interval())
+        if not 0 < high < 100 * low:
+            return super().__call__(x, pos) if math.log10(x) % 1 == 0 else ""
+        digit = x / 10 ** math.floor(math.log10(x) + 1e-9)
+        return f"{x:,g}" if round(digit, 6) in (1, 2, 5) else ""
 
 
 def label_line(ax: Axes, *lines: Line2D, gap: float = 1.15) -> list[Annotation]:
@@ -559,7 +572,7 @@ def _draw_loop(
 
     sheet(21, color)
     cloud(20, 21, 6.5, color)
-    ax.text(20, 7.5, r"synthetic data $\mathcal{D}_s^{\,t}$", ha="center", va="top", color=color)
+    ax.text(20, 7.5, r"synthetic data $\mathcal{D}_s^{\,t+1}$", ha="center", va="top", color=color)
 
     dashes = (0, (2, 1.6)) if first_only else "-"
     arrow((39 + 2.2 * (n_sheets - 1), 71), (62, 62), real, -0.12, dashes)
@@ -664,7 +677,8 @@ def save(
         "png": {"Description": record, "Title": label},
     }
     with style.context(["default", STYLE, {"svg.hashsalt": label}]):
-        fig.get_layout_engine().execute(fig)
+        for _ in range(2):  # axes of equal aspect have their shape after the first.
+            fig.get_layout_engine().execute(fig)
         fig.set_layout_engine("none")  # laid out once, and so alike in all formats
         for kind in ("pdf", "png"):
             write_result(f"figures/{label}.{kind}", _render(fig, kind, described[kind]))

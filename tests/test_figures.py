@@ -194,6 +194,34 @@ def test_zeros_on_a_logarithmic_axis_are_silent(floor):
     assert floor is None or ax.get_ylim()[0] == floor
 
 
+@pytest.mark.parametrize(
+    ("high", "shown"),
+    [(50.0, ["1", "2", "5", "10", "20", "50"]), (1e3, ["10^{0}", "10^{1}", "10^{2}", "10^{3}"])],
+)
+def test_short_logarithmic_axes_have_numbers_between_the_powers(high, shown):
+    fig, ax = figures.subplots()
+    ax.plot([1, high], [1, 1])
+    figures.log_axis(ax, "x")
+    ax.set_xlim(1, high)
+    fig.draw_without_rendering()
+    ticks = [*ax.get_xticklabels(which="major"), *ax.get_xticklabels(which="minor")]
+    inside = [tick for tick in ticks if 1 <= tick.get_position()[0] <= high and tick.get_text()]
+    inside.sort(key=lambda tick: tick.get_position()[0])
+    assert [re.sub(r"[$]|\\mathdefault{(.*)}", r"\1", tick.get_text()) for tick in inside] == shown
+
+
+def test_nothing_is_cut_off_at_the_edge(results):
+    """Axes of equal aspect take their shape, and then their places."""
+    fig, axes = figures.subplots(3, width="page", height=66)
+    for ax in axes:
+        ax.plot([0, 1], [0, 1.02])
+        ax.set(aspect="equal", title="$t = 1$", xlabel="$x_1$", ylabel="$x_2$")
+    figures.save(fig, "fig-edge", caption="Edge.", data=DATA, parameters={})
+    bounds = fig.get_tightbbox()
+    assert bounds.ymin >= 0 and bounds.xmin >= 0
+    assert bounds.xmax <= fig.get_figwidth() and bounds.ymax <= fig.get_figheight()
+
+
 def test_an_axis_with_nothing_but_zeros_is_silent():
     fig, ax = figures.subplots()
     figures.plot_band(ax, np.arange(1, 4), np.zeros((2, 3)), color="real")

@@ -261,6 +261,20 @@ def test_explorer_computes_what_theory_does(visit) -> None:
         np.testing.assert_allclose([row["variance"] for row in rows], variance, rtol=1e-9)
 
 
+def test_explorer_knows_the_border(visit) -> None:
+    tab = visit("book/index.html", DESK, "light").page
+    tab.locator("input[name=n_r]").fill("3.5")
+    said = tab.locator(".madlib-explorer-answer").text_content()
+    border = theory.admissible_n_s(round(10**3.5), dim=10, lam=0.9)
+    assert f"up to about {border:.0f} of them" in said.replace(",", "")
+    tab.locator("#explorer input[value=none]").check()
+    said = tab.locator(".madlib-explorer-answer").text_content()
+    assert "generation 100 is as far" in said  # n_s = 1000 in ten dimensions
+    tab.locator("input[name=n_s]").fill("2")
+    said = tab.locator(".madlib-explorer-answer").text_content()
+    assert "generation 10 is as far" in said and "no closed form says" in said
+
+
 def test_every_figure_has_its_files(visit, address: str) -> None:
     tab = visit("book/figures.html", DESK, "light").page
     rows = tab.locator(".madlib-card .madlib-files")

@@ -207,15 +207,23 @@ class FillSlots(SphinxPostTransform):
         return [_raw(f'<div class="madlib-badge {kind}"><span>{verdict}</span>{measure}</div>')]
 
     def _scoreboard(self, slot: Slot) -> list[nodes.Node]:
-        counts = Counter(_verdict(claim.id)[0] for claim in ledger(_ledger_path(self.app)))
-        page = self._uri("book/claims")
-        tiles = "".join(
-            f'<a class="{verdict.replace(" ", "-")}" href="{page}">'
-            f"<b>{counts[verdict]}</b> {verdict}</a>"
-            for verdict in VERDICTS
-            if counts[verdict]
-        )
-        return [_raw(f'<div class="madlib-scoreboard">{tiles}</div>')]
+        page, ours = self._uri("book/claims"), ("founding", "madlib")
+        counts = {
+            "of the literature": Counter(),
+            "of this book and the article behind it": Counter(),
+        }
+        for claim in ledger(_ledger_path(self.app)):
+            counts[list(counts)[claim.source in ours]][_verdict(claim.id)[0]] += 1
+        rows = []
+        for whose, count in counts.items():
+            tiles = "".join(
+                f'<a class="{verdict.replace(" ", "-")}" href="{page}">'
+                f"<b>{count[verdict]}</b> {verdict}</a>"
+                for verdict in VERDICTS
+                if count[verdict]
+            )
+            rows.append(f'<div class="madlib-scoreboard"><span>Claims {whose}</span>{tiles}</div>')
+        return [_raw("".join(rows))]
 
     def _figure(self, slot: Slot) -> list[nodes.Node]:
         found = self._figures().get(slot["label"])
