@@ -212,10 +212,10 @@ def test_short_logarithmic_axes_have_numbers_between_the_powers(high, shown):
 
 def test_nothing_is_cut_off_at_the_edge(results):
     """Axes of equal aspect take their shape, and then their places."""
-    fig, axes = figures.subplots(3, width="page", height=66)
+    fig, axes = figures.subplots(3, width="page", height=64, sharey=True)
     for ax in axes:
-        ax.plot([0, 1], [0, 1.02])
-        ax.set(aspect="equal", title="$t = 1$", xlabel="$x_1$", ylabel="$x_2$")
+        ax.set(aspect="equal", xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), title="$t = 1$", xlabel="$x_1$")
+    axes[0].set(ylabel="$x_2$")
     figures.save(fig, "fig-edge", caption="Edge.", data=DATA, parameters={})
     bounds = fig.get_tightbbox()
     assert bounds.ymin >= 0 and bounds.xmin >= 0
