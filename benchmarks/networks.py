@@ -256,9 +256,6 @@ def TorchDiffusion(diffusion: Diffusion) -> Any:
     n_classes, width = diffusion.n_classes, diffusion.width
     n_conditions = 2 * ours.N_FREQUENCIES + n_classes + 1
 
-    def normalize(hidden):
-        return hidden * torch.rsqrt((hidden**2).mean(1, keepdim=True) + 1e-6)
-
     class Block(nn.Module):
         def __init__(self):
             super().__init__()
@@ -266,7 +263,7 @@ def TorchDiffusion(diffusion: Diffusion) -> Any:
             self.condition = nn.Linear(n_conditions, width, bias=False)
 
         def forward(self, hidden, condition):
-            raised = self.inner(normalize(hidden)) + self.condition(condition)
+            raised = self.inner(hidden) + self.condition(condition)
             return hidden + self.outer(nn.functional.silu(raised))
 
     class Denoiser(nn.Module):
@@ -289,11 +286,12 @@ def TorchDiffusion(diffusion: Diffusion) -> Any:
             condition = torch.cat([torch.cos(angle), torch.sin(angle), known], dim=1)
             noise = level[:, None] ** 2
             kept = 1 / (1 + noise)
-            noisy = points + level[:, None] * torch.randn_like(points)
+            half = torch.randn((n + 1) // 2, diffusion.dim)
+            noisy = points + level[:, None] * torch.cat([half, -half])[:n]
             hidden = self.enter(noisy * torch.sqrt(kept))
             for block in self.blocks:
                 hidden = block(hidden, condition)
-            learned = self.leave(nn.functional.silu(normalize(hidden)))
+            learned = self.leave(nn.functional.silu(hidden))
             found = kept * noisy + torch.sqrt(noise * kept) * learned
             size = noise * kept
             return (((found - points) ** 2).mean(1, keepdim=True) / size).mean()

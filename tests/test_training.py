@@ -27,29 +27,38 @@ def vector(key):
 
 
 def test_train_is_adam_with_warmup_cosine_and_averaging():
-    training = Training(n_steps=40, batch_size=4, learning_rate=0.1, warmup=0.2, average=0.25)
+    n_steps, rise_steps = 47, 9  # the last stretch is shorter than the others.
+    training = Training(n_steps, batch_size=4, learning_rate=0.1, warmup=0.2, average=0.25)
     goal = np.array([0.3, 0.7, 2.0], np.float32)
     points = Samples.of(jnp.asarray(np.tile(goal, (5, 1))))
 
-    def loss(network, key, batch):
-        del key
-        return jnp.mean(jnp.sum((network.values[None, :] - batch.points) ** 2, axis=1))
+    def noise(key):
+        return jax.random.normal(key, (3,))
 
-    result = train(jax.random.key(0), vector, loss, points, training)
+    def loss(network, drawn, batch):
+        gap = jnp.mean(jnp.sum((network.values[None, :] - batch.points) ** 2, axis=1))
+        return gap + drawn @ network.values
+
+    result = train(jax.random.key(0), vector, loss, points, training, noise)
+    stretches = jax.random.split(jax.random.split(jax.random.key(0))[1], 5)
+    keys = [jax.random.split(jax.random.split(key)[1], module.STRETCH) for key in stretches]
+    drawn = np.asarray(jax.vmap(noise)(jnp.concatenate(keys)), float)
 
     weights = average = np.array([1.0, -2.0, 0.5])
     first = second = np.zeros(3)
-    for t in range(1, 41):
+    for t in range(1, n_steps + 1):
         # The schedule is read before its counter moves on: step 1 has a rate of zero.
-        rise = (t - 1) / 8
-        fall = 0.5 * (1 + np.cos(np.pi * (t - 1 - 8) / (40 - 8)))
+        rise = (t - 1) / rise_steps
+        fall = 0.5 * (1 + np.cos(np.pi * (t - 1 - rise_steps) / (n_steps - rise_steps)))
         rate = 0.1 * (rise if rise < 1 else fall)
-        gradient = 2 * (weights - goal)
+        gradient = 2 * (weights - goal) + drawn[t - 1]
         first = 0.9 * first + 0.1 * gradient
         second = 0.999 * second + 0.001 * gradient**2
         step = (first / (1 - 0.9**t)) / (np.sqrt(second / (1 - 0.999**t)) + 1e-8)
         weights = weights - rate * step
-        average = average + (weights - average) / (0.25 * 40)
+        if t % module.STRETCH == 0 or t == n_steps:
+            kept = (1 - 1 / (0.25 * n_steps)) ** ((t - 1) % module.STRETCH + 1)
+            average = kept * average + (1 - kept) * weights
     np.testing.assert_allclose(result.weights.values, average, rtol=1e-4)
     assert result.diverged == 0
 
@@ -90,8 +99,8 @@ class Shift(PointGenerator):
     training = Training(n_steps=30, batch_size=4, learning_rate=1.0)
 
     def fit(self, key, dataset):
-        def loss(network, key, batch):
-            del key
+        def loss(network, noise, batch):
+            del noise
             gap = jnp.sum((network.values[None, :] - batch.points) ** 2)
             return jnp.where(jnp.mean(batch.points) > 25, jnp.nan, gap)
 

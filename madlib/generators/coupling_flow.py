@@ -91,8 +91,8 @@ class CouplingFlow(PointGenerator):
     def fit(self, key: Key[Array, ""], dataset: Samples) -> FlowParams:
         mean, scale = normalization(dataset)
 
-        def loss(network, key, batch):
-            del key
+        def loss(network, noise, batch):
+            del noise
             return -jnp.mean(self._log_prob(network, batch.points))
 
         standard = dataset._replace(points=(dataset.points - mean[None, :]) / scale[None, :])

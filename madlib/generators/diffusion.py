@@ -26,6 +26,7 @@ without bound, and is refused. Labels travel with the samples.
 """
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -82,7 +83,7 @@ class DiffusionParams(NamedTuple):
 
 
 class Block(eqx.Module):
-    """h + W_out silu(W_in normalize(h) + W_c condition)."""
+    """h + W_out silu(W_in h + W_c condition)."""
 
     inner: eqx.nn.Linear
     outer: eqx.nn.Linear
@@ -94,7 +95,7 @@ class Block(eqx.Module):
         self.condition = eqx.nn.Linear(n_conditions, width, use_bias=False, key=key)
 
     def __call__(self, hidden: Array, condition: Array) -> Array:
-        raised = dense(self.inner, normalize(hidden)) + dense(self.condition, condition)
+        raised = dense(self.inner, hidden) + dense(self.condition, condition)
         return hidden + dense(self.outer, silu(raised))
 
 
@@ -114,12 +115,7 @@ class Denoiser(eqx.Module):
         hidden = dense(self.enter, points)
         for block in self.blocks:
             hidden = block(hidden, conditions)
-        return dense(self.leave, silu(normalize(hidden)))
-
-
-def normalize(hidden: Array) -> Array:
-    """To a root mean square of 1 (Zhang & Sennrich 2019)."""
-    return hidden * jax.lax.rsqrt(jnp.mean(hidden**2, axis=1, keepdims=True) + 1e-6)
+        return dense(self.leave, silu(hidden))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,9 +136,7 @@ class Diffusion(PointGenerator):
     width: int = 128
     n_blocks: int = 2
     n_calls: int = 12
-    training: Training = Training(
-        n_steps=1000, batch_size=64, learning_rate=4e-3, warmup=0.05, average=0.15
-    )
+    training: Training = Training(n_steps=500, batch_size=128, learning_rate=4e-3, average=0.15)
 
     def __post_init__(self):
         check_counts(
@@ -170,16 +164,21 @@ class Diffusion(PointGenerator):
         )
         norms = self._norms(dataset)
 
-        def loss(network, key, batch):
-            k_noise, k_level, k_class = jax.random.split(key, 3)
-            n = len(batch.points)
+        def noise(key):
+            k_level, k_class, k_points = jax.random.split(key, 3)
+            n = self.training.batch_size
             # One level in each n-th of the law: a minibatch sees all kinds of noise.
             share = (jnp.arange(0.0, n) + jax.random.uniform(k_level, (n,), minval=1e-3)) / n
             deviate = jax.scipy.special.ndtri(jnp.minimum(share, 1 - 1e-3 / n))
             level = jnp.exp(LOG_NOISE_MEAN + LOG_NOISE_DEVIATION * deviate)
             withheld = jax.random.uniform(k_class, (n,)) < WITHHELD
+            # Half of the minibatch sees the other half's noise with its sign changed.
+            half = jax.random.normal(k_points, (math.ceil(n / 2), self.dim))
+            return level, withheld, jnp.concatenate([half, -half])[:n]
+
+        def loss(network, drawn, batch):
+            level, withheld, noise = drawn
             label = jnp.where(withheld, self.n_classes, batch.label)
-            noise = jax.random.normal(k_noise, batch.points.shape)
             noisy = batch.points + level[:, None] * noise
             found, scale = self._denoise(network, norms, noisy, level, label)
             size = jnp.maximum(jnp.mean(scale**2, axis=1), 1e-20)
@@ -187,7 +186,7 @@ class Diffusion(PointGenerator):
 
         standard = (dataset.points - norms.mean[None, :]) / norms.scale
         standard = dataset._replace(points=standard)
-        weights, diverged = train(key, self.network, loss, standard, self.training)
+        weights, diverged = train(key, self.network, loss, standard, self.training, noise)
         return norms._replace(weights=weights, diverged=diverged)
 
     def draw(self, key: Key[Array, ""], params: DiffusionParams, n: int, lam=1.0) -> Samples:

@@ -117,8 +117,8 @@ class LanguageModel(PointGenerator):
         return NextSymbol(self.n_symbols, self.context, self.embedding, self.hidden, key)
 
     def fit(self, key: Key[Array, ""], dataset: Samples) -> LanguageParams:
-        def loss(network, key, batch):
-            del key
+        def loss(network, noise, batch):
+            del noise
             return -jnp.mean(_log_prob(network, batch.points.astype(int)))
 
         return LanguageParams(*train(key, self.network, loss, dataset, self.training))

@@ -7,12 +7,14 @@ rate that warms up and then decays to zero along a cosine, and, as the result, a
 average of the weights (Polyak averaging), which is better than the last of them and costs nothing.
 Every generation is trained from scratch.
 
-What is drawn at random is drawn once, before the first step: the rows of all minibatches, the keys
-of all losses, the initial weights of a network in one go. A call of the generator of random numbers
-costs as much time in a step as a layer, and as much to compile.
+What is drawn at random is drawn in one go: the initial weights of a network, the rows and the noise
+of the next ten minibatches. A call of the generator of random numbers costs as much time in a step
+as a layer, and as much to compile. The average of the weights, too, moves once in ten steps: what
+need not be read in every step leaves the cache to the rest.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,7 +28,9 @@ from jaxtyping import Array, Float, Int, Key
 from madlib.datasets import Samples
 from madlib.parameters import check_counts, is_number, require
 
-Loss = Callable[[Any, Key[Array, ""], Samples], Array]
+Loss = Callable[[Any, Any, Samples], Array]
+
+STRETCH = 10  # steps whose rows and noise are drawn at once, between two averages of the weights.
 
 
 class Trained(NamedTuple):
@@ -113,17 +117,19 @@ def train(
     loss: Loss,
     samples: Samples,
     training: Training,
+    noise: Callable[[Key[Array, ""]], Any] = lambda key: None,
 ) -> Trained:
     """Trains a network from scratch.
 
     Args:
-        key: for the initial weights, the minibatches and whatever the loss draws.
+        key: for the initial weights, the minibatches and their noise.
         network: makes it, untrained, from a key.
-        loss: `loss(network, key, minibatch)`, the mean over the minibatch, [].
+        loss: `loss(network, noise, minibatch)`, the mean over the minibatch, [].
         samples: the training set; weights are honored, and rows of weight 0 never seen.
         training: how long, how fast.
+        noise: makes from a key whatever the loss of one minibatch needs at random.
     """
-    k_network, k_rows, k_losses = jax.random.split(key, 3)
+    k_network, k_steps = jax.random.split(key)
     weights, static = eqx.partition(network(k_network), eqx.is_inexact_array)
     n_steps, n_warmup = training.n_steps, int(training.warmup * training.n_steps)
     optimizer = optax.adam(
@@ -132,30 +138,36 @@ def train(
         ),
         *training.betas,
     )
-    decay = 1 - 1 / max(1.0, training.average * n_steps)
+    memory = 1 - 1 / max(1.0, training.average * n_steps)
 
-    def step(state, now):
-        weights, average, moments, diverged = state
-        t, rows, k_loss = now
+    def step(state, rows, drawn):
+        weights, moments, t, diverged = state
         batch = jax.tree.map(lambda leaf: leaf[rows], samples)
         batch = batch._replace(weight=jnp.ones(training.batch_size))
         value, gradient = jax.value_and_grad(
-            lambda weights: loss(eqx.combine(weights, static), k_loss, batch)
+            lambda weights: loss(eqx.combine(weights, static), drawn, batch)
         )(weights)
         with jax.numpy_dtype_promotion("standard"):  # which optax counts on
             updates, moments = optimizer.update(gradient, moments)
         weights = optax.apply_updates(weights, updates)
-        average = optax.incremental_update(weights, average, 1 - decay)
         diverged = jnp.where((diverged == 0) & ~jnp.isfinite(value), t, diverged)
-        return (weights, average, moments, diverged), None
+        return weights, moments, t + 1, diverged
 
-    start = weights, weights, optimizer.init(weights), jnp.zeros((), int)
-    steps = (
-        jnp.arange(1, n_steps + 1),
-        draw_rows(k_rows, samples.weight, (n_steps, training.batch_size)),
-        jax.random.split(k_losses, n_steps),
-    )
-    (_, average, _, diverged), _ = jax.lax.scan(step, start, steps)
+    def stretch(states, key):
+        state, average = states
+        k_rows, k_noise = jax.random.split(key)
+        rows = draw_rows(k_rows, samples.weight, (STRETCH, training.batch_size))
+        drawn = jax.vmap(noise)(jax.random.split(k_noise, STRETCH))
+        n = jnp.minimum(STRETCH, n_steps + 1 - state[2])  # the last stretch may be shorter.
+        state = jax.lax.fori_loop(
+            0, n, lambda i, state: step(state, *jax.tree.map(lambda x: x[i], (rows, drawn))), state
+        )
+        forgotten = 1 - memory ** n.astype(float)
+        return (state, optax.incremental_update(state[0], average, forgotten)), None
+
+    start = weights, optimizer.init(weights), jnp.ones((), int), jnp.zeros((), int)
+    keys = jax.random.split(k_steps, math.ceil(n_steps / STRETCH))
+    ((*_, diverged), average), _ = jax.lax.scan(stretch, (start, weights), keys)
     finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(average)]).all()
     diverged = jnp.where((diverged == 0) & ~finite, n_steps, diverged)
     return Trained(average, diverged)

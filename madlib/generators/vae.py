@@ -76,11 +76,11 @@ class Autoencoder(eqx.Module):
         return jnp.exp(2 * self.log_noise) + LEAST_NOISE**2
 
     def evidence_lower_bound(
-        self, key: Key[Array, ""], points: Float[Array, "n d"]
+        self, noise: Float[Array, "n n_latent"], points: Float[Array, "n d"]
     ) -> Float[Array, " n"]:
-        """In nats, [n]; unbiased, from one latent variable for each point."""
+        """In nats, [n]; from one latent variable for each point, unbiased if noise is N(0, I)."""
         mean, log_variance = jnp.split(jax.vmap(self.encoder)(points), 2, axis=1)
-        latent = mean + jnp.exp(log_variance / 2) * jax.random.normal(key, mean.shape)
+        latent = mean + jnp.exp(log_variance / 2) * noise
         error = jnp.sum((points - jax.vmap(self.decoder)(latent)) ** 2, axis=1)
         log_density = points.shape[1] * jnp.log(2 * jnp.pi * self.variance) + error / self.variance
         divergence = mean**2 + jnp.exp(log_variance) - 1 - log_variance
@@ -121,10 +121,15 @@ class VAE(PointGenerator):
     def fit(self, key: Key[Array, ""], dataset: Samples) -> VAEParams:
         standard, mean, scale = standardize(dataset)
 
-        def loss(network, key, batch):
-            return -jnp.mean(network.evidence_lower_bound(key, batch.points))
+        shape = self.training.batch_size, self.n_latent
 
-        weights, diverged = train(key, self.network, loss, standard, self.training)
+        def noise(key):
+            return jax.random.normal(key, shape)
+
+        def loss(network, drawn, batch):
+            return -jnp.mean(network.evidence_lower_bound(drawn, batch.points))
+
+        weights, diverged = train(key, self.network, loss, standard, self.training, noise)
         return VAEParams(weights, mean, scale, diverged)
 
     def sample(self, key: Key[Array, ""], params: VAEParams, n: int, lam=1.0) -> Array:

@@ -121,18 +121,23 @@ class WGAN(PointGenerator):
 
     def fit(self, key: Key[Array, ""], dataset: Samples) -> WGANParams:
         standard, mean, scale = standardize(dataset)
-        weights, diverged = train(key, self.network, self.loss, standard, self.training)
+        weights, diverged = train(key, self.network, self.loss, standard, self.training, self.noise)
         return WGANParams(weights, mean, scale, diverged)
 
-    def loss(self, game: Game, key: Key[Array, ""], batch: Samples) -> Float[Array, ""]:
-        """Penalty minus the estimated W_1; its gradient is the critic's and the generator's own."""
+    def noise(self, key: Key[Array, ""]) -> tuple[Array, Array]:
+        """Latent variables of a minibatch [n, n_latent], and where it is penalized [n, 1]."""
         k_latent, k_between = jax.random.split(key)
-        real, critic = batch.points, jax.vmap(game.critic)
-        latent = jax.random.normal(k_latent, (len(real), self.n_latent))
+        n = self.training.batch_size
+        latent = jax.random.normal(k_latent, (n, self.n_latent))
+        return latent, jax.random.uniform(k_between, (n, 1))
+
+    def loss(self, game: Game, noise: tuple[Array, Array], batch: Samples) -> Float[Array, ""]:
+        """Penalty minus the estimated W_1; its gradient is the critic's and the generator's own."""
+        (latent, between), real, critic = noise, batch.points, jax.vmap(game.critic)
         moving = jax.vmap(game.generator)(latent)
         still = jax.lax.stop_gradient(moving)
         distance = jnp.mean(critic(real)) - jnp.mean(critic(2 * still - moving))
-        return self.penalty * gradient_penalty(game.critic, k_between, real, still) - distance
+        return self.penalty * gradient_penalty(game.critic, between, real, still) - distance
 
     def sample(self, key: Key[Array, ""], params: WGANParams, n: int, lam=1.0) -> Array:
         latent = jnp.sqrt(lam) * jax.random.normal(key, (n, self.n_latent))
@@ -142,13 +147,12 @@ class WGAN(PointGenerator):
 
 def gradient_penalty(
     critic: Callable[[Array], Array],
-    key: Key[Array, ""],
+    between: Float[Array, "n 1"],
     real: Float[Array, "n d"],
     synthetic: Float[Array, "n d"],
 ) -> Float[Array, ""]:
-    """Mean of (|gradient of the critic| - 1)^2 at a random place between each pair of points."""
-    share = jax.random.uniform(key, (len(real), 1))
-    slope = jax.vmap(jax.grad(critic))(share * real + (1 - share) * synthetic)
+    """Mean of (|gradient of the critic| - 1)^2, each a share `between` of the way to real."""
+    slope = jax.vmap(jax.grad(critic))(between * real + (1 - between) * synthetic)
     # The root has no derivative at 0, which is where a critic without any slope would be.
     return jnp.mean((jnp.sqrt(jnp.sum(slope**2, axis=1) + 1e-12) - 1) ** 2)
 
