@@ -111,14 +111,13 @@ def _fit(key, samples, n_classes, width, n_features, noise, training) -> tuple:
         sizes = samples.points.shape[1], width, n_features, n_classes
         return untrained(key, lambda key: Network(*sizes, key))
 
-    shape = training.batch_size, samples.points.shape[1]
+    def draw_noise(key):
+        return noise * jax.random.normal(key, (training.batch_size, samples.points.shape[1]))
 
     def loss(network, drawn, batch):
         scores = jax.nn.log_softmax(network(batch.points + drawn))
         return -jnp.mean(jnp.take_along_axis(scores, batch.label[:, None], axis=1))
 
     standard = samples._replace(points=(samples.points - mean[None, :]) / scale)
-    weights, diverged = train(
-        key, network, loss, standard, training, lambda key: noise * jax.random.normal(key, shape)
-    )
+    weights, diverged = train(key, network, loss, standard, training, draw_noise)
     return Classifier(weights, mean, scale), diverged

@@ -9,7 +9,13 @@ from scipy import stats
 from madlib import FullySynthetic, ParameterError, simulate, targets
 from madlib.datasets import Samples
 from madlib.generators import Diffusion, Training
-from madlib.generators.diffusion import LEAST_NOISE, MOST_NOISE
+from madlib.generators.diffusion import (
+    LEAST_NOISE,
+    LOG_NOISE_DEVIATION,
+    LOG_NOISE_MEAN,
+    MOST_NOISE,
+    WITHHELD,
+)
 
 TINY = Training(n_steps=4, batch_size=8, learning_rate=1e-3)
 
@@ -121,6 +127,22 @@ def test_collapse_has_its_limit():
     np.testing.assert_allclose(alone, np.broadcast_to([5.0, -3.0], alone.shape), atol=1e-4)
     drawn, spread = np.asarray(drawn.points), np.asarray(spread)
     assert (drawn <= spread.max(0)).all() and (drawn >= spread.min(0)).all()
+
+
+def test_noise_of_a_minibatch():
+    """Levels cover their law, one class in ten is withheld, noise is normal and antithetic."""
+    training = Training(n_steps=2, batch_size=25, learning_rate=1e-3)
+    generator = Diffusion(3, 2, training=training)
+    keys = jax.random.split(jax.random.key(0), 2_000)
+    level, withheld, noise = map(np.asarray, jax.vmap(generator.noise)(keys))
+    share = stats.norm(LOG_NOISE_MEAN, LOG_NOISE_DEVIATION).cdf(np.log(level))
+    place = 25 * share - np.arange(25)  # of each level in its own part of the law
+    assert ((place > -1e-4) & (place < 1 + 1e-4)).all()
+    assert stats.kstest(place[:, 7], "uniform").pvalue > 1e-3
+    error = np.sqrt(WITHHELD * (1 - WITHHELD) / withheld.size)
+    assert abs(withheld.mean() - WITHHELD) < 5 * error
+    assert noise.shape == (2_000, 25, 3) and (noise[:, 13:] == -noise[:, :12]).all()
+    assert stats.kstest(noise[:, :13].ravel(), "norm").pvalue > 1e-3
 
 
 def test_the_denoiser_learns_the_posterior_mean():

@@ -27,7 +27,7 @@ def vector(key):
 
 
 def test_train_is_adam_with_warmup_cosine_and_averaging():
-    n_steps, rise_steps = 47, 9  # the last stretch is shorter than the others.
+    n_steps, rise_steps = 47, 9  # the last chunk is shorter than the others.
     training = Training(n_steps, batch_size=4, learning_rate=0.1, warmup=0.2, average=0.25)
     goal = np.array([0.3, 0.7, 2.0], np.float32)
     points = Samples.of(jnp.asarray(np.tile(goal, (5, 1))))
@@ -40,8 +40,8 @@ def test_train_is_adam_with_warmup_cosine_and_averaging():
         return gap + drawn @ network.values
 
     result = train(jax.random.key(0), vector, loss, points, training, noise)
-    stretches = jax.random.split(jax.random.split(jax.random.key(0))[1], 5)
-    keys = [jax.random.split(jax.random.split(key)[1], module.STRETCH) for key in stretches]
+    chunks = jax.random.split(jax.random.split(jax.random.key(0))[1], 5)
+    keys = [jax.random.split(jax.random.split(key)[1], module.CHUNK) for key in chunks]
     drawn = np.asarray(jax.vmap(noise)(jnp.concatenate(keys)), float)
 
     weights = average = np.array([1.0, -2.0, 0.5])
@@ -56,8 +56,8 @@ def test_train_is_adam_with_warmup_cosine_and_averaging():
         second = 0.999 * second + 0.001 * gradient**2
         step = (first / (1 - 0.9**t)) / (np.sqrt(second / (1 - 0.999**t)) + 1e-8)
         weights = weights - rate * step
-        if t % module.STRETCH == 0 or t == n_steps:
-            kept = (1 - 1 / (0.25 * n_steps)) ** ((t - 1) % module.STRETCH + 1)
+        if t % module.CHUNK == 0 or t == n_steps:
+            kept = (1 - 1 / (0.25 * n_steps)) ** ((t - 1) % module.CHUNK + 1)
             average = kept * average + (1 - kept) * weights
     np.testing.assert_allclose(result.weights.values, average, rtol=1e-4)
     assert result.diverged == 0

@@ -164,18 +164,6 @@ class Diffusion(PointGenerator):
         )
         norms = self._norms(dataset)
 
-        def noise(key):
-            k_level, k_class, k_points = jax.random.split(key, 3)
-            n = self.training.batch_size
-            # One level in each n-th of the law: a minibatch sees all kinds of noise.
-            share = (jnp.arange(0.0, n) + jax.random.uniform(k_level, (n,), minval=1e-3)) / n
-            deviate = jax.scipy.special.ndtri(jnp.minimum(share, 1 - 1e-3 / n))
-            level = jnp.exp(LOG_NOISE_MEAN + LOG_NOISE_DEVIATION * deviate)
-            withheld = jax.random.uniform(k_class, (n,)) < WITHHELD
-            # Half of the minibatch sees the other half's noise with its sign changed.
-            half = jax.random.normal(k_points, (math.ceil(n / 2), self.dim))
-            return level, withheld, jnp.concatenate([half, -half])[:n]
-
         def loss(network, drawn, batch):
             level, withheld, noise = drawn
             label = jnp.where(withheld, self.n_classes, batch.label)
@@ -186,8 +174,24 @@ class Diffusion(PointGenerator):
 
         standard = (dataset.points - norms.mean[None, :]) / norms.scale
         standard = dataset._replace(points=standard)
-        weights, diverged = train(key, self.network, loss, standard, self.training, noise)
+        weights, diverged = train(key, self.network, loss, standard, self.training, self.noise)
         return norms._replace(weights=weights, diverged=diverged)
+
+    def noise(self, key: Key[Array, ""]) -> tuple[Array, Array, Array]:
+        """Of a minibatch: levels [n], whether the class is withheld [n], and N(0, I) noise [n, d].
+
+        The noise is antithetic: half of the examples see that of the others with its sign changed.
+        It takes half as long to draw.
+        """
+        k_level, k_class, k_points = jax.random.split(key, 3)
+        n = self.training.batch_size
+        # One level in each n-th of the law: a minibatch sees all kinds of noise.
+        share = (jnp.arange(0.0, n) + jax.random.uniform(k_level, (n,), minval=1e-3)) / n
+        deviate = jax.scipy.special.ndtri(jnp.minimum(share, 1 - 1e-3 / n))
+        level = jnp.exp(LOG_NOISE_MEAN + LOG_NOISE_DEVIATION * deviate)
+        withheld = jax.random.uniform(k_class, (n,)) < WITHHELD
+        half = jax.random.normal(k_points, (math.ceil(n / 2), self.dim))
+        return level, withheld, jnp.concatenate([half, -half])[:n]
 
     def draw(self, key: Key[Array, ""], params: DiffusionParams, n: int, lam=1.0) -> Samples:
         """n synthetic examples with labels, drawn as often as they were in the training set."""

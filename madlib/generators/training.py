@@ -30,7 +30,7 @@ from madlib.parameters import check_counts, is_number, require
 
 Loss = Callable[[Any, Any, Samples], Array]
 
-STRETCH = 10  # steps whose rows and noise are drawn at once, between two averages of the weights.
+CHUNK = 10  # steps whose rows and noise are drawn at once, between two averages of the weights.
 
 
 class Trained(NamedTuple):
@@ -138,7 +138,7 @@ def train(
         ),
         *training.betas,
     )
-    memory = 1 - 1 / max(1.0, training.average * n_steps)
+    decay = 1 - 1 / max(1.0, training.average * n_steps)
 
     def step(state, rows, drawn):
         weights, moments, t, diverged = state
@@ -153,21 +153,21 @@ def train(
         diverged = jnp.where((diverged == 0) & ~jnp.isfinite(value), t, diverged)
         return weights, moments, t + 1, diverged
 
-    def stretch(states, key):
+    def chunk(states, key):
         state, average = states
         k_rows, k_noise = jax.random.split(key)
-        rows = draw_rows(k_rows, samples.weight, (STRETCH, training.batch_size))
-        drawn = jax.vmap(noise)(jax.random.split(k_noise, STRETCH))
-        n = jnp.minimum(STRETCH, n_steps + 1 - state[2])  # the last stretch may be shorter.
+        rows = draw_rows(k_rows, samples.weight, (CHUNK, training.batch_size))
+        drawn = jax.vmap(noise)(jax.random.split(k_noise, CHUNK))
+        n = jnp.minimum(CHUNK, n_steps + 1 - state[2])  # the last chunk may be shorter.
         state = jax.lax.fori_loop(
             0, n, lambda i, state: step(state, *jax.tree.map(lambda x: x[i], (rows, drawn))), state
         )
-        forgotten = 1 - memory ** n.astype(float)
-        return (state, optax.incremental_update(state[0], average, forgotten)), None
+        average = optax.incremental_update(state[0], average, 1 - decay ** n.astype(float))
+        return (state, average), None
 
-    start = weights, optimizer.init(weights), jnp.ones((), int), jnp.zeros((), int)
-    keys = jax.random.split(k_steps, math.ceil(n_steps / STRETCH))
-    ((*_, diverged), average), _ = jax.lax.scan(stretch, (start, weights), keys)
+    start = weights, optimizer.init(weights), jnp.ones((), int), jnp.zeros((), int)  # t, diverged
+    keys = jax.random.split(k_steps, math.ceil(n_steps / CHUNK))
+    ((*_, diverged), average), _ = jax.lax.scan(chunk, (start, weights), keys)
     finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(average)]).all()
     diverged = jnp.where((diverged == 0) & ~finite, n_steps, diverged)
     return Trained(average, diverged)

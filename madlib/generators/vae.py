@@ -121,16 +121,15 @@ class VAE(PointGenerator):
     def fit(self, key: Key[Array, ""], dataset: Samples) -> VAEParams:
         standard, mean, scale = standardize(dataset)
 
-        shape = self.training.batch_size, self.n_latent
-
-        def noise(key):
-            return jax.random.normal(key, shape)
-
         def loss(network, drawn, batch):
             return -jnp.mean(network.evidence_lower_bound(drawn, batch.points))
 
-        weights, diverged = train(key, self.network, loss, standard, self.training, noise)
+        weights, diverged = train(key, self.network, loss, standard, self.training, self.noise)
         return VAEParams(weights, mean, scale, diverged)
+
+    def noise(self, key: Key[Array, ""]) -> Float[Array, "n n_latent"]:
+        """Of the latent variables of a minibatch, N(0, I)."""
+        return jax.random.normal(key, (self.training.batch_size, self.n_latent))
 
     def sample(self, key: Key[Array, ""], params: VAEParams, n: int, lam=1.0) -> Array:
         latent = jnp.sqrt(lam) * jax.random.normal(key, (n, self.n_latent))

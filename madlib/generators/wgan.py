@@ -125,7 +125,7 @@ class WGAN(PointGenerator):
         return WGANParams(weights, mean, scale, diverged)
 
     def noise(self, key: Key[Array, ""]) -> tuple[Array, Array]:
-        """Latent variables of a minibatch [n, n_latent], and where it is penalized [n, 1]."""
+        """Of a minibatch: latent variables [n, n_latent], and where it is penalized [n, 1]."""
         k_latent, k_between = jax.random.split(key)
         n = self.training.batch_size
         latent = jax.random.normal(k_latent, (n, self.n_latent))
