@@ -212,6 +212,23 @@ def test_layers_on_minibatches_are_those_of_equinox_on_examples():
     np.testing.assert_allclose(module.silu(x), jax.nn.silu(x), atol=2e-6)
 
 
+@pytest.mark.parametrize("n_inputs", [1, 5])
+def test_gradients_of_layers_on_minibatches_are_those_of_equinox_on_examples(n_inputs):
+    keys = jax.random.split(jax.random.key(n_inputs), 4)
+    layers = eqx.filter_vmap(lambda key: eqx.nn.Linear(n_inputs, 3, key=key))(keys)
+    inputs = jax.random.normal(jax.random.key(1), (4, 7, n_inputs))  # of four replicates
+
+    def gradients(apply):
+        def loss(layer_and_inputs):
+            return jnp.sum(jnp.sin(apply(*layer_and_inputs)))
+
+        return eqx.filter_vmap(eqx.filter_grad(loss))((layers, inputs))
+
+    ours, exact = gradients(module.dense), gradients(lambda layer, x: jax.vmap(layer)(x))
+    for got, wanted in zip(jax.tree.leaves(ours), jax.tree.leaves(exact), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_rebuild_puts_the_weights_back():
     def network(key):
         return eqx.nn.MLP(3, 2, 4, 1, key=key)

@@ -216,8 +216,32 @@ def dense(layer: eqx.nn.Linear, inputs: Float[Array, "n inputs"]) -> Float[Array
     The same as `jax.vmap(layer)`, which multiplies from the other side: its results lie in memory
     feature by feature, and everything that reads them example by example takes twice the time.
     """
-    outputs = inputs @ layer.weight.T
+    outputs = _product(inputs, layer.weight)
     return outputs if layer.bias is None else outputs + layer.bias[None, :]
+
+
+@jax.custom_jvp
+def _product(
+    inputs: Float[Array, "n inputs"], weight: Float[Array, "outputs inputs"]
+) -> Float[Array, "n outputs"]:
+    """inputs weight^T, with a gradient that is computed faster than the one JAX would derive.
+
+    The gradient of the weights is cotangent^T inputs. XLA, on a processor, multiplies by a
+    transposed matrix on the left at two thirds of the rate of other products, unless the transpose
+    is written to memory first. JAX transposes the derivative to get the gradient: where the one
+    writes a product and then its transpose, the other writes the transpose and then a product.
+    """
+    return inputs @ weight.T
+
+
+@_product.defjvp
+def _product_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]):
+    (inputs, weight), (inputs_dot, weight_dot) = primals, tangents
+    if inputs.shape[1] == 1:  # A vector, which XLA multiplies faster as it is.
+        from_weight = inputs @ weight_dot.T
+    else:
+        from_weight = jax.lax.optimization_barrier(weight_dot @ inputs.T).T
+    return _product(inputs, weight), inputs_dot @ weight.T + from_weight
 
 
 @jax.custom_jvp
