@@ -11,8 +11,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from madlib.datasets import Samples
-from madlib.generators.training import Training, dense, normalization, silu, train, untrained
-from madlib.parameters import require
+from madlib.generators.training import (
+    Training,
+    check_training,
+    dense,
+    silu,
+    standardize,
+    train,
+    untrained,
+)
+from madlib.parameters import check_counts, is_number, require
 from madlib.targets import Target
 
 TRAINING = Training(n_steps=1500, batch_size=64, learning_rate=2e-3)
@@ -43,7 +51,7 @@ class Classifier(eqx.Module):
     Attributes:
         network: of standardized points.
         mean: [d], of the training set.
-        scale: [], its root mean square standard deviation.
+        scale: [], its standard deviation, the root mean square over coordinates.
     """
 
     network: Network
@@ -59,11 +67,17 @@ class Classifier(eqx.Module):
         return jnp.argmax(self.network(self._standard(points)), axis=1)
 
     def accuracy(self, samples: Samples) -> Float[Array, ""]:
-        """Share of the samples put into the class of their label."""
+        """Share of the samples put into the class of their label, []."""
+        require(
+            samples.label is not None,
+            "an accuracy needs labels",
+            "samples without",
+            "Use labeled=True.",
+        )
         return jnp.mean(self.labels(samples.points) == samples.label)
 
     def _standard(self, points: Array) -> Array:
-        return (points - self.mean[None, :]) / self.scale
+        return (points - self.mean[None, :]) / jnp.where(self.scale > 0, self.scale, 1.0)
 
 
 def fit_classifier(
@@ -82,13 +96,17 @@ def fit_classifier(
         target: examples with labels, such as `targets.digits("training", labeled=True)`.
         width: of the first hidden layer.
         n_features: f, of the second.
-        noise: added to the training images, in units of their standard deviation: few images are
-            easily learned by heart.
+        noise: added to the training images, in units of `Classifier.scale`: few images are easily
+            learned by heart.
         training: minibatches.
 
     Raises:
-        ParameterError: if the target has no labels, or the training diverges.
+        ParameterError: if the target has no labels, a parameter is none, or the training diverges.
     """
+    check_counts(width=width, n_features=n_features)
+    check_training(training)
+    fine = is_number(noise) and noise >= 0
+    require(fine, "noise must be finite and >= 0", repr(noise), "Use 0.5.")
     n_classes = getattr(target.family, "n_classes", 0)
     require(n_classes > 1, "a classifier needs labels", "a target without", "Use labeled=True.")
     sizes = n_classes, width, n_features
@@ -104,8 +122,7 @@ def fit_classifier(
 
 @eqx.filter_jit
 def _fit(key, samples, n_classes, width, n_features, noise, training) -> tuple:
-    mean, deviation = normalization(samples)
-    scale = jnp.sqrt(jnp.mean(deviation**2))
+    standard, mean, scale = standardize(samples)
 
     def network(key: Key[Array, ""]) -> Network:
         sizes = samples.points.shape[1], width, n_features, n_classes
@@ -118,6 +135,5 @@ def _fit(key, samples, n_classes, width, n_features, noise, training) -> tuple:
         scores = jax.nn.log_softmax(network(batch.points + drawn))
         return -jnp.mean(jnp.take_along_axis(scores, batch.label[:, None], axis=1))
 
-    standard = samples._replace(points=(samples.points - mean[None, :]) / scale)
     weights, diverged = train(key, network, loss, standard, training, draw_noise)
     return Classifier(weights, mean, scale), diverged

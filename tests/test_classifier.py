@@ -64,6 +64,30 @@ def test_labels_are_needed():
         fit_classifier(jax.random.key(0), targets.digits())
 
 
+def test_an_accuracy_needs_labels(classifier):
+    with pytest.raises(ParameterError, match="an accuracy needs labels"):
+        classifier.accuracy(Samples.of(jnp.zeros((3, 2))))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("width", 0), ("width", 2.5), ("n_features", 0), ("noise", -1), ("noise", np.nan)]
+    + [("noise", "much"), ("training", None)],
+)
+def test_bad_parameters_get_one_line(name, value):
+    with pytest.raises(ParameterError, match=f"{name} must be") as refused:
+        fit_classifier(jax.random.key(0), targets.empirical(*blobs(90)), **{name: value})
+    assert "\n" not in str(refused.value)
+
+
+def test_coordinates_that_do_not_vary_are_no_part_of_the_scale():
+    points, label = blobs(90)
+    still = np.concatenate([1e-3 * points, np.ones((90, 98), np.float32)], axis=1)
+    training = Training(n_steps=2, batch_size=8, learning_rate=1e-3)
+    few = fit_classifier(jax.random.key(0), targets.empirical(still, label), training=training)
+    assert float(few.scale) == pytest.approx(1e-3 * np.sqrt(points.var(0).sum() / 100), rel=1e-3)
+
+
 def test_mnist_comes_from_openml(monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (20, 784))
     pixels[0, :2] = 0, 255

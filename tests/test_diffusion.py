@@ -145,6 +145,15 @@ def test_noise_of_a_minibatch():
     assert stats.kstest(noise[:, :13].ravel(), "norm").pvalue > 1e-3
 
 
+def test_levels_of_a_large_minibatch_are_finite(monkeypatch):
+    """The last of its shares of the law may be less than rounding away from 1."""
+    largest = lambda key, shape, **limits: jnp.full(shape, 1 - 2**-24)  # noqa: E731
+    monkeypatch.setattr(jax.random, "uniform", largest)
+    training = Training(n_steps=2, batch_size=40_000, learning_rate=1e-3)
+    level, *_ = Diffusion(1, 2, training=training).noise(jax.random.key(0))
+    assert jnp.isfinite(level).all()
+
+
 def test_the_denoiser_learns_the_posterior_mean():
     """Each class is two narrow normals at +-1 along its own axis: nothing that F = 0 could know."""
     deviation, n = 0.1, 512

@@ -128,6 +128,7 @@ def test_identical_points_are_legal():
         (lambda: KernelDensity(2, 5, bandwidth=-0.1), ["bandwidth", "-0.1"]),
         (lambda: KernelDensity(2, 5, bandwidth=float("nan")), ["bandwidth", "nan"]),
         (lambda: KernelDensity(2, 5, bandwidth="silverman"), ["'scott'", "'silverman'"]),
+        (lambda: KernelDensity(2, 5, bandwidth=np.ones(2)), ["'scott'", "array"]),
         (lambda: KernelDensity(0, 5), ["dim", "0"]),
         (lambda: KernelDensity(2, 5, floor=-1), ["floor must lie in (0, 1)", "-1"]),
         (

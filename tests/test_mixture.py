@@ -285,6 +285,7 @@ GRID = {"n_generations": 3, "n_replicates": 2}
         (lambda: targets.mode_grid(scale=-1), ["scale", "-1"]),
         (lambda: GaussianMixture(2, 2, tolerance="x"), ["tolerance must lie in (0, 1)", "'x'"]),
         (lambda: GaussianMixture(2, 2, n_swaps="x"), ["n_swaps", "'x'"]),
+        (lambda: GaussianMixture(2, 2, n_swaps=True), ["n_swaps", "True"]),
     ],
 )
 def test_bad_input_is_one_clear_line(call, words):

@@ -10,7 +10,7 @@ import pytest
 
 from madlib import FreshData, FullySynthetic, ParameterError, simulate, targets
 from madlib.datasets import Samples
-from madlib.generators import CouplingFlow, Training
+from madlib.generators import VAE, WGAN, CouplingFlow, Diffusion, LanguageModel, Training
 from madlib.generators import training as module
 from madlib.generators.training import PointGenerator, train
 
@@ -144,6 +144,16 @@ def test_runaway_learning_rate_is_a_divergence():
         )
 
 
+@pytest.mark.parametrize("training", [None, {"n_steps": 100}])
+@pytest.mark.parametrize(
+    ("generator", "sizes"),
+    [(CouplingFlow, (2,)), (Diffusion, (2, 2)), (VAE, (2,)), (WGAN, (2,)), (LanguageModel, (5, 9))],
+)
+def test_training_is_a_training(generator, sizes, training):
+    with pytest.raises(ParameterError, match="training must be a Training; got .* Use Training"):
+        generator(*sizes, training=training)
+
+
 @pytest.mark.parametrize(
     ("n_ini", "regime"),
     [(255, FullySynthetic(256)), (256, FullySynthetic(255)), (256, FreshData(100, 155))],
@@ -210,6 +220,8 @@ def test_layers_on_minibatches_are_those_of_equinox_on_examples():
     np.testing.assert_allclose(module.dense(bare, inputs), jax.vmap(bare)(inputs), rtol=1e-5)
     x = jnp.linspace(-20, 20, 101)
     np.testing.assert_allclose(module.silu(x), jax.nn.silu(x), atol=2e-6)
+    slope, exact = (jax.vmap(jax.grad(f))(x) for f in (module.silu, jax.nn.silu))
+    np.testing.assert_allclose(slope, exact, atol=2 * 20 * np.finfo(np.float32).eps)
 
 
 @pytest.mark.parametrize("n_inputs", [1, 5])

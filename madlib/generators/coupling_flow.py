@@ -26,6 +26,7 @@ from madlib.datasets import Samples
 from madlib.generators.training import (
     PointGenerator,
     Training,
+    check_training,
     dense,
     normalization,
     rebuild,
@@ -74,6 +75,7 @@ class CouplingFlow(PointGenerator):
 
     def __post_init__(self):
         check_counts(dim=self.dim, n_couplings=self.n_couplings, hidden=self.hidden)
+        check_training(self.training)
         require(self.dim >= 2, "a coupling flow needs dim >= 2", self.dim, "Use Gaussian(1).")
 
     def network(self, key: Key[Array, ""]) -> list[eqx.nn.MLP]:

@@ -39,6 +39,7 @@ from madlib.datasets import Samples
 from madlib.generators.training import (
     PointGenerator,
     Training,
+    check_training,
     dense,
     rebuild,
     silu,
@@ -146,6 +147,7 @@ class Diffusion(PointGenerator):
             n_blocks=self.n_blocks,
             n_calls=self.n_calls,
         )
+        check_training(self.training)
         require(self.n_calls >= 2, "n_calls must be at least 2", self.n_calls, "Use 12, say.")
 
     def network(self, key: Key[Array, ""]) -> Denoiser:
@@ -187,7 +189,7 @@ class Diffusion(PointGenerator):
         n = self.training.batch_size
         # One level in each n-th of the law: a minibatch sees all kinds of noise.
         share = (jnp.arange(0.0, n) + jax.random.uniform(k_level, (n,), minval=1e-3)) / n
-        deviate = jax.scipy.special.ndtri(jnp.minimum(share, 1 - 1e-3 / n))
+        deviate = jax.scipy.special.ndtri(jnp.minimum(share, min(1 - 1e-3 / n, 1 - 2**-24)))
         level = jnp.exp(LOG_NOISE_MEAN + LOG_NOISE_DEVIATION * deviate)
         withheld = jax.random.uniform(k_class, (n,)) < WITHHELD
         half = jax.random.normal(k_points, (math.ceil(n / 2), self.dim))

@@ -58,7 +58,7 @@ class KernelDensity(PointGenerator):
         check_counts(dim=self.dim, n_points=self.n_points)
         h = self.bandwidth
         require(
-            h == "scott" or (is_number(h) and h > 0),
+            h == "scott" if isinstance(h, str) else is_number(h) and h > 0,
             "bandwidth must be a finite number > 0, or 'scott'",
             repr(h),
             "Give the standard deviation of the kernel.",

@@ -25,7 +25,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from madlib.datasets import Samples
-from madlib.generators.training import PointGenerator, Training, rebuild, train
+from madlib.generators.training import (
+    PointGenerator,
+    Training,
+    check_training,
+    rebuild,
+    train,
+)
 from madlib.parameters import check_counts
 
 
@@ -108,6 +114,7 @@ class LanguageModel(PointGenerator):
     def __post_init__(self):
         check_counts(n_symbols=self.n_symbols, length=self.length, context=self.context)
         check_counts(embedding=self.embedding, hidden=self.hidden)
+        check_training(self.training)
 
     @property
     def dim(self) -> int:

@@ -85,7 +85,7 @@ class GaussianMixture(PointGenerator):
             value = getattr(self, name)
             inside = is_number(value) and 0 < value < 1
             require(inside, f"{name} must lie in (0, 1)", repr(value), "Use the default.")
-        whole = isinstance(self.n_swaps, int) and self.n_swaps >= 0
+        whole = is_number(self.n_swaps) and self.n_swaps >= 0 and self.n_swaps % 1 == 0
         require(whole, "n_swaps must be a whole number >= 0", repr(self.n_swaps), "Use 8.")
 
     @property

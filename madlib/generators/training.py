@@ -90,6 +90,16 @@ class Training:
         )
 
 
+def check_training(training: Any) -> None:
+    """It is a `Training`."""
+    require(
+        isinstance(training, Training),
+        "training must be a Training",
+        repr(training),
+        "Use Training(n_steps=1000, batch_size=128, learning_rate=1e-3).",
+    )
+
+
 class PointGenerator:
     """A generator that learns from points and draws points: a network, a mixture, kernels."""
 
@@ -113,7 +123,7 @@ class PointGenerator:
 
 def train(
     key: Key[Array, ""],
-    network: Callable[[Key[Array, ""]], eqx.Module],
+    network: Callable[[Key[Array, ""]], Any],
     loss: Loss,
     samples: Samples,
     training: Training,
@@ -123,7 +133,7 @@ def train(
 
     Args:
         key: for the initial weights, the minibatches and their noise.
-        network: makes it, untrained, from a key.
+        network: makes it from a key, untrained: a module, or any pytree of modules.
         loss: `loss(network, noise, minibatch)`, the mean over the minibatch, [].
         samples: the training set; weights are honored, and rows of weight 0 never seen.
         training: how long, how fast.
@@ -176,7 +186,11 @@ def train(
 def draw_rows(
     key: Key[Array, ""], weight: Float[Array, " n"], shape: tuple[int, ...]
 ) -> Int[Array, "..."]:
-    """Rows of a dataset drawn by weight, with replacement; none of weight 0."""
+    """Rows of a dataset drawn by weight, with replacement.
+
+    None of weight 0, where the other weights are whole numbers, as those of all regimes are; with
+    others, whose sum is rounded, one such row in millions.
+    """
     return rows_at(jax.random.uniform(key, shape), weight)
 
 
@@ -188,7 +202,7 @@ def rows_at(uniform: Float[Array, "..."], weight: Float[Array, " n"]) -> Int[Arr
     return jnp.minimum(rows, jnp.argmax(cumulative))
 
 
-def untrained(key: Key[Array, ""], network: Callable[[Key[Array, ""]], eqx.Module]) -> eqx.Module:
+def untrained(key: Key[Array, ""], network: Callable[[Key[Array, ""]], Any]) -> Any:
     """`network(key)` with the linear layers that Equinox would give it, from one random vector.
 
     Weights and biases are uniform within 1 / sqrt(inputs). A network of linear layers compiles in a
@@ -258,7 +272,7 @@ def _silu_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Arr
     return outputs, tangent * (logistic + outputs * (1 - logistic))
 
 
-def rebuild(network: Callable[[Key[Array, ""]], eqx.Module], weights: Any) -> eqx.Module:
+def rebuild(network: Callable[[Key[Array, ""]], Any], weights: Any) -> Any:
     """The network with these weights."""
     template = eqx.filter_eval_shape(network, jax.random.key(0))
     _, static = eqx.partition(template, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))

@@ -28,6 +28,7 @@ from madlib.datasets import Samples
 from madlib.generators.training import (
     PointGenerator,
     Training,
+    check_training,
     rebuild,
     silu,
     standardize,
@@ -105,6 +106,7 @@ class VAE(PointGenerator):
 
     def __post_init__(self):
         check_counts(dim=self.dim, n_latent=self.n_latent, hidden=self.hidden)
+        check_training(self.training)
 
     def network(self, key: Key[Array, ""]) -> Autoencoder:
         k_encoder, k_decoder = jax.random.split(key)

@@ -28,6 +28,7 @@ from madlib.datasets import Samples
 from madlib.generators.training import (
     PointGenerator,
     Training,
+    check_training,
     rebuild,
     silu,
     standardize,
@@ -103,6 +104,7 @@ class WGAN(PointGenerator):
 
     def __post_init__(self):
         check_counts(dim=self.dim, n_latent=self.n_latent, hidden=self.hidden)
+        check_training(self.training)
         for name, usual in (("penalty", 10), ("slowness", 4)):
             value = getattr(self, name)
             positive = is_number(value) and value > 0
