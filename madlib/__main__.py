@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("madlib: interrupted; what is finished is kept.", file=sys.stderr)
+        print("madlib: interrupted; chapters that are finished are kept.", file=sys.stderr)
         return 130
     return 0
 
@@ -152,11 +152,20 @@ def _whole(text: str) -> int:
 
 def _value(name: str, text: str) -> object:
     try:
-        return yaml.safe_load(text)
+        value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise ParameterError(
             f'-p {name} must be YAML; got {text!r}. Write a list as "[1, 2]".'
         ) from None
+    return [_number(item) for item in value] if isinstance(value, list) else _number(value)
+
+
+def _number(value: Any) -> Any:
+    """2e-3 and 1e6 as Python and papermill read them; to YAML 1.1 they are text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _simulate(options: argparse.Namespace) -> None:

@@ -134,7 +134,7 @@ def run(notebook: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
     """Execute one chapter with other parameters; return the executed notebook in `folder`.
 
     Beside it lie ``figures/``, ``claims/`` and ``run.json``, the parameters that were given. The
-    folder takes its name when it is whole; an earlier run in it goes first.
+    folder takes its name when it is whole, and only then does an earlier run in it go.
 
     Raises:
         ParameterError: for a folder that cannot be written, or holds what is no earlier run, and
@@ -150,14 +150,14 @@ def run(notebook: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
             folder,
             "Name a new one.",
         )
-        for old in (folder, part):
-            shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
         environment = _environment(notebook.parent.parent, part)
     except OSError as error:
         raise _unwritable(folder, error) from error
     _execute(Chapter(notebook, part, dict(parameters), ""), environment)
     shutil.rmtree(part / "jupyter")
     (part / "run.json").write_text(json.dumps(dict(parameters)))
+    shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     return folder / notebook.name
 

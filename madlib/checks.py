@@ -86,15 +86,16 @@ def check_simulation(
         f"a target of the {type(target.family).__name__} kind",
         "Choose a generator for it.",
     )
-    for name in ("n_symbols", "n_classes"):
+    for name, hint in (
+        ("n_symbols", "Words and texts are made of symbols, and so are their generators."),
+        ("n_classes", "Use labeled=True with a generator of classes, labeled=False with others."),
+    ):
         ours, theirs = (getattr(kind, name, 0) for kind in (generator, target.family))
         require(
             ours == theirs,
             f"generator and target must have the same {name} (0: none)",
             f"{ours} and {theirs}",
-            f"Use a generator with {name}={theirs}, or another target."
-            if theirs
-            else f"Use a target with {name}={ours}.",
+            f"Use a generator with {name}={theirs}." if ours and theirs else hint,
         )
     require(
         is_finite(lam) and np.all((np.asarray(lam) >= 0) & (np.asarray(lam) <= 1)),

@@ -39,10 +39,20 @@ class Trajectory(NamedTuple):
     record: dict[str, Array]
 
     def to_frame(self) -> pd.DataFrame:
-        """Tidy: a row per grid point, replicate and generation, a column per scalar metric."""
+        """Tidy: a row per grid point, replicate and generation, a column per scalar metric.
+
+        Raises:
+            ParameterError: if the record has metrics, and none is a scalar.
+        """
         values = {name: np.asarray(value) for name, value in self.record.items()}
         shapes = [value.shape for value in values.values()]
         shape = min(shapes, key=len, default=(len(self.generation),))
+        require(
+            shape[-1:] == (len(self.generation),),
+            "a table has a column per scalar metric",
+            f"only {', '.join(values)}, of more numbers each",
+            "Record a scalar metric too, or use the arrays in `record`.",
+        )
         values = {name: value for name, value in values.items() if value.shape == shape}
         axes = [f"grid_{i}" for i in range(len(shape) - 2)] + ["replicate"] * (len(shape) > 1)
         index = np.indices(shape).reshape(len(shape), -1)

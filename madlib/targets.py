@@ -9,6 +9,7 @@ import collections
 import dataclasses
 import math
 import re
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -340,13 +341,15 @@ def mnist(part: str = "all", *, labeled: bool = False, replace: bool = True) -> 
     from sklearn.datasets import fetch_openml
 
     try:
-        points, labels = fetch_openml(
-            "mnist_784", version=1, return_X_y=True, as_frame=False, n_retries=0
-        )
+        with warnings.catch_warnings(action="ignore"):  # of caches and of another attempt
+            points, labels = fetch_openml(
+                "mnist_784", version=1, return_X_y=True, as_frame=False, n_retries=1
+            )
     except (OSError, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ParameterError(
-            "MNIST must come from OpenML, over the network, the first time; got "
-            f"{type(error).__name__}. Connect once, or use digits, which need no network."
+            f"MNIST must come from OpenML, over the network, the first time; got {reason}. "
+            "Connect once, or use digits, which need no network."
         ) from None
     return _images(points, labels.astype(int), 255, N_TRAINING_MNIST, part, labeled, replace)
 

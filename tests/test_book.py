@@ -18,7 +18,7 @@ import yaml
 from conftest import ROOT
 
 from madlib import book, parameters, theory
-from madlib.__main__ import main
+from madlib.__main__ import _value, main
 from madlib.parameters import ParameterError, require
 
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
@@ -242,7 +242,15 @@ def test_parameter_error_is_told_in_its_own_words(scratch: Scratch) -> None:
         scratch.build("tiny")
 
 
-def test_run_is_whole_or_not_there(scratch: Scratch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("2e-3", 0.002), ("12", 12), ("[1e6, 2]", [1e6, 2]), ("digits", "digits"), ("", None)],
+)
+def test_parameters_on_the_command_line_are_read_as_python_reads_them(text, value) -> None:
+    assert _value("x", text) == value
+
+
+def test_failed_run_leaves_the_earlier_one(scratch: Scratch, tmp_path: Path) -> None:
     path, folder = scratch.root / "book" / "one.ipynb", tmp_path / "run"
     assert book.run(path, folder, {"n_s": 4}).is_file()
     assert (folder / "figures" / "fig-one.txt").read_text() == "4"
@@ -250,7 +258,13 @@ def test_run_is_whole_or_not_there(scratch: Scratch, tmp_path: Path) -> None:
     scratch.chapter("one", "1 / 0")
     with pytest.raises(book.BuildError, match="ZeroDivisionError"):
         book.run(path, folder, {"n_s": 5})
-    assert not folder.exists(), "a failed run must leave nothing that looks finished"
+    assert json.loads((folder / "run.json").read_text()) == {"n_s": 4}
+    with pytest.raises(book.BuildError, match="ZeroDivisionError"):
+        book.run(path, tmp_path / "new", {"n_s": 5})
+    assert not (tmp_path / "new").exists(), "a failed run must leave nothing that looks finished"
+    scratch.chapter("one", "")
+    assert book.run(path, folder, {"n_s": 6}).is_file()
+    assert json.loads((folder / "run.json").read_text()) == {"n_s": 6}
     for output in (scratch.root / "book", scratch.root / "_toc.yml", Path("/proc/madlib")):
         with pytest.raises(ParameterError, match="the output must be a folder"):
             book.run(path, output, {})

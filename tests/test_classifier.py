@@ -123,6 +123,16 @@ def test_without_a_network_one_line_says_what_to_do(monkeypatch):
     assert "\n" not in message and "OpenML" in message and "digits" in message, message
 
 
+def test_mnist_is_asked_for_and_the_refusal_is_passed_on(monkeypatch, tmp_path):
+    def nobody(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+    monkeypatch.setattr("sklearn.datasets._openml.urlopen", nobody)
+    with pytest.raises(ParameterError, match="OpenML.*no route to host. Connect once"):
+        targets.mnist()
+
+
 def test_only_known_images():
     with pytest.raises(ParameterError, match="images must be one of digits, mnist; got 'faces'"):
         targets.images("faces")

@@ -14,7 +14,9 @@ from madlib import (
     Gaussian,
     GaussianMixture,
     KernelDensity,
+    ParameterError,
     SyntheticAugmentation,
+    Trajectory,
     metrics,
     run_loop,
     simulate,
@@ -231,6 +233,13 @@ def test_to_frame_is_tidy():
     one = jax.tree.map(lambda leaf: leaf[0, 0, 0], trajectory.record)
     frame = trajectory._replace(record=one).to_frame()
     assert list(frame) == ["generation", "heterozygosity", "support_size"] and len(frame) == 3
+
+
+def test_to_frame_needs_a_scalar():
+    record = {"examples": np.zeros((2, 3, 5, 4))}  # of two replicates, three generations
+    trajectory = Trajectory(np.arange(1, 4), None, record)
+    with pytest.raises(ParameterError, match="scalar metric; got only examples"):
+        trajectory.to_frame()
 
 
 def test_simulation_does_not_need_a_metric():
