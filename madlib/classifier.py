@@ -101,7 +101,8 @@ def fit_classifier(
         training: minibatches.
 
     Raises:
-        ParameterError: if the target has no labels, a parameter is none, or the training diverges.
+        ParameterError: if the target has no labels, a parameter is out of range, or the training
+            diverges.
     """
     check_counts(width=width, n_features=n_features)
     check_training(training)
