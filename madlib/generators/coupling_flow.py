@@ -45,7 +45,7 @@ class FlowParams(NamedTuple):
     """A trained flow.
 
     Attributes:
-        weights: of the couplings, one after the other.
+        weights: of the couplings' networks, a list of n_couplings.
         mean: [d], m.
         scale: [d], s.
         diverged: [], see `madlib.generators.training.Trained`.
@@ -79,7 +79,7 @@ class CouplingFlow(PointGenerator):
         require(self.dim >= 2, "a coupling flow needs dim >= 2", self.dim, "Use Gaussian(1).")
 
     def network(self, key: Key[Array, ""]) -> list[eqx.nn.MLP]:
-        """One network per coupling."""
+        """Of each coupling: from the half that stays [d - d // 2] to shift and raw log scale."""
         moved = self.dim // 2
         sizes = self.dim - moved, 2 * moved, self.hidden, 2
         return untrained(
