@@ -31,7 +31,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --extra test --group lock --quiet \
+	$(BIN)/uv pip compile pyproject.toml --extra book --extra test --extra cluster --group lock --quiet \
 	    --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    --output-file requirements.lock

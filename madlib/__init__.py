@@ -22,50 +22,42 @@ import os
 
 import jax
 
-n_cores = os.cpu_count() or 1
 # Small matrices on many lanes: threads inside each LAPACK call cost ten times what they give.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 if "JAX_NUM_CPU_DEVICES" not in os.environ:
     # One XLA device per core, over which replicates spread; refused once JAX has computed
     # something. At least two: programs for one device only are fused, and so rounded, otherwise.
     with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", max(2, n_cores))
+        jax.config.update("jax_num_cpu_devices", max(2, os.cpu_count() or 1))
 
-from madlib import claims, figures, metrics, planning, targets, text, theory
-from madlib.generators import Categorical, Gaussian, GaussianMixture, KernelDensity
-from madlib.loop import Trajectory, run_loop
-from madlib.parameters import ParameterError, check_parameters
-from madlib.regimes import (
-    Accumulate,
-    AccumulateSubsample,
-    FreshData,
-    FullySynthetic,
-    SyntheticAugmentation,
-)
-from madlib.simulation import simulate
+from madlib import generators, metrics, regimes, targets, theory
+from madlib.errors import MadlibError, ParameterError
+from madlib.generators import Gaussian
+from madlib.loop import run_loop
+from madlib.protocols import Generator, Metric, Regime, Target
+from madlib.regimes import FreshData, FullySynthetic, SyntheticAugmentation
+from madlib.simulate import simulate
+from madlib.trajectory import Trajectory
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
-    "Accumulate",
-    "AccumulateSubsample",
-    "Categorical",
     "FreshData",
     "FullySynthetic",
     "Gaussian",
-    "GaussianMixture",
-    "KernelDensity",
+    "Generator",
+    "MadlibError",
+    "Metric",
     "ParameterError",
+    "Regime",
     "SyntheticAugmentation",
+    "Target",
     "Trajectory",
-    "check_parameters",
-    "claims",
-    "figures",
+    "generators",
     "metrics",
-    "planning",
+    "regimes",
     "run_loop",
     "simulate",
     "targets",
-    "text",
     "theory",
 ]

@@ -1,116 +1,275 @@
-"""What `simulate` refuses, before computing: what is required, what came, what to do about it."""
+"""The public door of `simulate`: what it refuses, before anything is computed."""
 
-import dataclasses
 import inspect
 import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
 
-from madlib.generators import pointwise
-from madlib.parameters import ParameterError, require
+from madlib.errors import MAX_SIZE, Diverged, ParameterError, as_reals, require
+from madlib.loop import Loop, first, matched, summarized, training_set
+from madlib.protocols import Generator, Model, Regime, Target
+from madlib.sizes import map_numbers
 
 
-def as_arrays(values: Any) -> Any:
-    """Lists of sizes or of lam, alone or in a regime, as arrays; anything else as it is."""
+def check_loop(loop: Loop, key: Any, every: int, reduce: Any) -> tuple[Loop, Loop]:
+    """The loop with its numbers converted, if its parts are what they should be and fit together.
 
-    def convert(leaf: Any) -> Any:
-        if not isinstance(leaf, list | tuple):
-            return leaf
+    Returns:
+        The loop, and the same tree with True in place of what may be an axis of a grid: lam and,
+        where draws are exact, n_ini and the numbers of the regime. These are arrays of float64;
+        where points are drawn, a size is one int.
+    """
+    record = loop.record if isinstance(loop.record, list | tuple) else (loop.record,)
+    _check_parts(key, *loop[:3], record, reduce)
+    n_generations, lam = loop.n_generations, as_reals(loop.lam, "lam")
+    require(
+        (n_generations - 1) % every == 0,
+        "every must divide n_generations - 1",
+        f"{every} and {n_generations}",
+        f"Use n_generations={1 + every * -(-(n_generations - 1) // every)}.",
+    )
+    low, high = loop.generator.lam_range
+    require(
+        ((lam >= low) & (lam <= high)).all(),
+        f"lam must lie in [{low:g}, {high:g}]",
+        lam,
+        "1 is unbiased sampling, 0 keeps only the modes.",
+    )
+    generator, regime, target = matched(*loop[:3])
+    exact = generator.exact and target.family.exact
+
+    def number(name: str, kind: str, value: Any) -> Any:
+        return _size(name, value, exact) if kind == "size" else _number(name, value, exact)
+
+    loop = Loop(
+        generator,
+        map_numbers(number, regime),
+        target,
+        _size("n_ini", loop.n_ini, exact),
+        n_generations,
+        lam,
+        tuple(record),
+    )
+    constant = jax.tree.map(lambda _: False, loop)
+    varies = map_numbers(lambda *_: exact, constant.regime)
+    varying = constant._replace(regime=varies, n_ini=exact, lam=True)
+    grid_of(eqx.filter(loop, varying))
+    _check_smallest(loop)
+    return loop, varying
+
+
+def grid_of(varying: Any) -> tuple[int, ...]:
+    """The shape that sizes, n_ini and lam broadcast to."""
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(varying)]
+    try:
+        grid = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ParameterError(
+            f"sizes, n_ini and lam must broadcast to one grid; got shapes "
+            f"{', '.join(map(str, shapes))}. Add axes of length 1."
+        ) from None
+    require(0 not in grid, "sizes, n_ini and lam must not be empty", f"shape {grid}", "Give one.")
+    return grid
+
+
+def check_row(row: dict[str, Any], reduce: Any) -> None:
+    """What is to be reduced is one number per metric and replicate; `row` has their shapes."""
+    for name, value in row.items():
+        require(
+            reduce is None or value.ndim == 0,
+            "reduce takes metrics of one number",
+            f"{name} of shape {value.shape}",
+            "Leave it out of record, or reduce its trajectory yourself.",
+        )
+
+
+def check_reduced(values: Any, reduced: Any) -> None:
+    """The axis of generations is still the last one."""
+    for name, value in reduced.items():
+        require(
+            value.shape[-1:] == values[name].shape[-1:],
+            "reduce must return an array whose last axis is that of the generations",
+            f"shape {value.shape} for {name} of shape {values[name].shape}",
+            "Reduce along axis, and along no other.",
+        )
+
+
+def check_finite(diverged: np.ndarray, generator: Generator) -> None:
+    """Every model was finite; `diverged` [n] has the first generation of each loop that was not."""
+    lost = diverged[diverged > 0]
+    remedy = "Lower the learning rate, or look for outliers in the data."
+    if not generator.sequential:
+        remedy = "Single precision holds no squares beyond 1e38: scale the data, or mend fit."
+    require(
+        not lost.size,
+        "models must stay finite",
+        f"NaN or infinity in generation {lost.min(initial=2**31 - 1)} "
+        f"({lost.size} of {diverged.size} replicates)",
+        remedy,
+        Diverged,
+    )
+
+
+def check_memory(n_bytes: int) -> None:
+    """What is held at once is smaller than the memory of the machine, where that is known."""
+    if hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        require(
+            n_bytes <= memory,
+            f"the rows that are kept must fit in memory, {memory / 2**30:.3g} GiB",
+            f"{n_bytes / 2**30:.3g} GiB",
+            "Pass reduce, a larger every, a smaller grid or fewer replicates.",
+        )
+
+
+def guilty(key: Any, loop: Loop) -> ParameterError | None:
+    """The part that JAX cannot trace, each method of each part tried alone; None if all will do."""
+    for name, trace in _rehearsals(key, loop):
         try:
-            return np.asarray(leaf)
-        except ValueError:
-            raise ParameterError(
-                f"a list of sizes or of lam must be rectangular; got {leaf!r}. "
-                "Give rows of equal length."
-            ) from None
+            trace()
+        except ParameterError as error:
+            return error
+        except Exception as error:  # whatever a reader's own code may raise
+            reason = next(iter(str(error).splitlines()), "")[:160]
+            return ParameterError(
+                f"{name} must be written for JAX; got {type(error).__name__}: {reason} Use "
+                "jax.numpy and jax.random, fixed shapes and whole sizes; see the page on parts of "
+                "your own."
+            )
+    return None
 
-    return jax.tree.map(convert, values, is_leaf=lambda leaf: isinstance(leaf, list | tuple))
+
+def check_randomness(key: Any, loop: Loop, params: Any) -> None:
+    """A reader's own sampler draws its random numbers from its key, which NumPy would not."""
+    for part, shapes in ((loop.generator, params), (loop.target.family, loop.target.params)):
+        if type(part).__module__.partition(".")[0] == "madlib":
+            continue
+
+        def draw(key: Any, params: Any, part: Any = part) -> Any:
+            return part.draw(key, params, 2, 1.0)
+
+        drawn = jax.make_jaxpr(draw)(key, shapes)
+        used = {id(v) for equation in drawn.jaxpr.eqns for v in equation.invars}
+        require(
+            id(drawn.jaxpr.invars[0]) in used,
+            f"{type(part).__name__}.draw must take its random numbers from key",
+            "a key that it never uses",
+            "Replace numpy.random by jax.random, or every replicate is the same.",
+        )
 
 
-def check_kinds(key: Any, generator: Any, regime: Any, target: Any) -> None:
+def _rehearsals(key: Any, loop: Loop) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """The steps of two generations, one method at a time: its name, and what traces it."""
+    generator, regime, target = (type(part).__name__ for part in loop[:3])
+    trace = eqx.filter_eval_shape
+
+    def model(params: Any) -> Model:
+        return Model(loop.generator, params, 1.0, key)
+
+    def real() -> Any:
+        return summarized(loop.generator, loop.target.draw(key, loop.n_ini))
+
+    yield f"{target}.draw", lambda: trace(loop.target.draw, key, loop.n_ini)
+    yield f"{generator}.summarize", lambda: trace(real)
+    learned = trace(lambda: loop.generator.summarize(real()))
+    yield f"{generator}.fit", lambda: trace(loop.generator.fit, key, learned)
+    params = trace(loop.generator.fit, key, learned)
+    yield f"{generator}.draw", lambda: trace(lambda p: model(p).draw(key, loop.n_ini), params)
+    for metric in loop.record:
+        name = f"the metric {getattr(metric, '__name__', type(metric).__name__)}"
+        yield name, lambda metric=metric: trace(lambda p: metric(model(p), loop.target), params)
+    yield f"{regime}.init", lambda: trace(lambda: loop.regime.init(real(), loop.n_generations))
+    state, _ = trace(first, key, loop._replace(record=()))
+    state = state._replace(memory=trace(loop.regime.init, state.memory, loop.n_generations))
+    yield f"{regime}.training_set", lambda: trace(lambda s: training_set(key, s, loop, 2), state)
+    data, memory = trace(lambda s: training_set(key, s, loop, 2), state)
+    yield f"{regime}.training_set", lambda: check_memory_kept(loop, state.memory, memory)
+    again = trace(lambda d: loop.generator.fit(key, loop.generator.summarize(d)), data)
+    yield (
+        f"{generator}.fit",
+        lambda: require(
+            _layout(again) == _layout(params),
+            f"{generator}.fit must return arrays of one shape at every generation",
+            f"{_layout(again)} after {_layout(params)}",
+            "Make room for the largest training set.",
+        ),
+    )
+
+
+def check_memory_kept(loop: Loop, before: Any, after: Any) -> None:
+    """The memory of a regime keeps its shape."""
+    require(
+        _layout(before) == _layout(after),
+        f"{type(loop.regime).__name__}.training_set must return a memory of the shape it was given",
+        f"{_layout(after)} after {_layout(before)}",
+        "Extend room that init made with real.empty(n), and return it.",
+    )
+
+
+def _layout(tree: Any) -> list[Any]:
+    return [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(tree)]
+
+
+def _check_smallest(loop: Loop) -> None:
+    """Every training set is large enough to be fitted."""
+    smallest = {"n_ini": loop.n_ini}
+    if loop.n_generations > 1:
+        name = f"the training set of {type(loop.regime).__name__}"
+        smallest[name] = loop.regime.smallest_size(loop.n_ini, loop.n_generations)
+    least, kind = loop.generator.minimum_weight, type(loop.generator).__name__
+    for name, size in smallest.items():
+        require(
+            np.min(size) >= least,
+            f"{name} must hold at least {least} samples to fit {kind}",
+            f"{np.min(size):g}",
+            "Increase it.",
+        )
+
+
+def _check_parts(key, generator, regime, target, record, reduce) -> None:
     """Each is what its name says, a reader's own included."""
     require(
         isinstance(key, jax.Array)
         and jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key)
-        and key.shape == (),
-        "key must be one JAX PRNG key",
-        f"{type(key).__name__} of shape {np.shape(key)}",
+        and key.shape == ()
+        and str(jax.random.key_impl(key)) in ("threefry2x32", "fry"),
+        "key must be one JAX PRNG key of the threefry kind",
+        f"{type(key).__name__} {getattr(key, 'dtype', '')}{np.shape(key)}",
         "Use jax.random.key(seed).",
     )
-    settings, verbs = ("dim", "exact", "minimum_weight"), ("summarize", "fit", "draw", "sample")
-    for name, value, parts in (
-        ("generator", generator, (*settings, "learns_from", *verbs)),
-        ("regime", regime, ("needs_points", "init", "training_set", "smallest_size")),
-        ("target", target, ("params", "reference", "family")),
+    for name, part, kind, verbs in (
+        ("generator", generator, Generator, ("fit", "draw", "sample")),
+        ("regime", regime, Regime, ("training_set", "smallest_size")),
+        ("target", target, Target, ()),
     ):
-        missing = [part for part in parts if not hasattr(value, part)]
-        lacking = f" without {', '.join(missing)}" if 0 < len(missing) < len(parts) else ""
+        lacks = [verb for verb in verbs if getattr(type(part), verb, None) is getattr(kind, verb)]
         require(
-            not missing and not isinstance(value, type),
-            f"{name} must be a {name} object",
-            f"{value!r}{lacking}",
+            isinstance(part, kind) and not lacks,
+            f"{name} must derive from madlib.{kind.__name__}"
+            + ", with fit, draw and sample" * (name == "generator"),
+            f"{part!r}" + (f" without {', '.join(lacks)}" if lacks else ""),
             f"See madlib.{name}s.",
         )
-    require(
-        isinstance(regime, eqx.Module),
-        "regime must be an equinox.Module, whose fields are sizes",
-        repr(regime),
-        "Derive its class from equinox.Module.",
-    )
     require(
         type(generator).__hash__ is not None,
         "generator must be hashable, for JAX to tell one from another",
         repr(generator),
         "Write @dataclasses.dataclass(frozen=True) above its class.",
     )
-
-
-def check_simulation(
-    key: Any, generator: Any, target: Any, lam: Any, record: tuple, reduce: Any
-) -> None:
-    """The parts fit together."""
     require(
-        generator.dim == target.dim,
-        "generator and target must share a dimension",
-        f"{generator.dim} and {target.dim}",
-        f"Use a generator of dimension {target.dim}.",
+        generator.space == target.space,
+        f"{type(generator).__name__} and the target must share a space",
+        f"{generator.space} and {target.space}",
+        "Match dimension, number of symbols and number of classes (labeled=True or False).",
     )
-    family = target.family if generator.exact else pointwise(target.family)
-    drawn = jax.eval_shape(lambda key: family.draw(key, target.params, 1), key)
-    require(
-        isinstance(drawn, generator.learns_from),
-        f"{type(generator).__name__} cannot learn from what the target draws",
-        f"a target of the {type(target.family).__name__} kind",
-        "Choose a generator for it.",
-    )
-    for name, hint in (
-        ("n_symbols", "Words and texts are made of symbols, and so are their generators."),
-        ("n_classes", "Use labeled=True with a generator of classes, labeled=False with others."),
-    ):
-        ours, theirs = (getattr(kind, name, 0) for kind in (generator, target.family))
-        require(
-            ours == theirs,
-            f"generator and target must have the same {name} (0: none)",
-            f"{ours} and {theirs}",
-            f"Use a generator with {name}={theirs}." if ours and theirs else hint,
-        )
-    require(
-        is_finite(lam) and np.all((np.asarray(lam) >= 0) & (np.asarray(lam) <= 1)),
-        "lam must lie in [0, 1]",
-        repr(lam),
-        "1 is unbiased sampling, 0 keeps only the modes.",
-    )
-    if hasattr(generator, "check_lam"):
-        generator.check_lam(lam)
     for metric in record:
-        named = hasattr(metric, "n_samples") or hasattr(metric, "__name__")
         require(
-            named and not isinstance(metric, type) and _takes(metric, None, None),
-            "record must hold metrics: functions of (params, reference) with a name, or objects "
-            "with n_samples",
+            not isinstance(metric, type) and _takes(metric, None, None),
+            "record must hold metrics, functions of (model, target)",
             repr(metric),
             "See madlib.metrics.",
         )
@@ -133,114 +292,27 @@ def _takes(function: Any, *args: Any, **kwargs: Any) -> bool:
     return True
 
 
-def check_memory(n_bytes: int) -> None:
-    """What is held at once is smaller than the memory of the machine, where that is known."""
-    if not hasattr(os, "sysconf"):
-        return
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _size(name: str, value: Any, exact: bool) -> Any:
+    """A size as float64, or as one int where points are drawn."""
+    size = as_reals(value, name)
     require(
-        n_bytes <= memory,
-        f"the rows that are kept must fit in memory, {memory / 2**30:.3g} GiB",
-        f"{n_bytes / 2**30:.3g} GiB",
-        "Pass reduce, a larger every, a smaller grid or fewer replicates.",
+        ((size % 1 == 0) & (size >= 0) & (size <= MAX_SIZE)).all(),
+        f"{name} must be a whole number from 0 to {MAX_SIZE:g}",
+        repr(value),
+        "Give a number of samples.",
     )
-
-
-def check_rows(row: Any, reduce: Any) -> None:
-    """What is to be reduced is one number per metric and replicate; `row` has their shapes."""
-    for name, value in row.items():
-        require(
-            reduce is None or value.ndim == 0,
-            "reduce takes metrics of one number",
-            f"{name} of shape {value.shape}",
-            "Leave it out of record, or reduce its trajectory yourself.",
-        )
-
-
-def check_reduced(values: Any, reduced: Any) -> None:
-    """The axis of generations is still the last one."""
-    for name, value in reduced.items():
-        require(
-            value.shape[-1:] == values[name].shape[-1:],
-            "reduce must return an array whose last axis is that of the generations",
-            f"shape {value.shape} for {name} of shape {values[name].shape}",
-            "Reduce along axis, and along no other.",
-        )
-
-
-def check_finite(failure: Any, params: Any, generation: int) -> None:
-    """No network diverged, and no model is NaN or infinite.
-
-    Args:
-        failure: [n, 2], generation and step at which a training diverged, else 0.
-        params: of the models of this generation, [n, ...] each.
-    """
-    failed = np.flatnonzero(failure[:, 0])
-    if failed.size:
-        generation, step = failure[failed[0]]
-        raise ParameterError(
-            f"the loss must stay finite; got NaN or infinity in generation {generation}, step "
-            f"{step} of the training ({failed.size} of {len(failure)} replicates). Lower the "
-            "learning rate, or look for outliers in the data."
-        )
-    finite = [np.isfinite(leaf).reshape(len(leaf), -1).all(1) for leaf in jax.tree.leaves(params)]
-    n_lost = len(failure) - np.count_nonzero(np.all(finite, axis=0))
     require(
-        n_lost == 0,
-        "models must stay finite",
-        f"NaN or infinity by generation {generation} ({n_lost} of {len(failure)} replicates)",
-        "Single precision holds no squares beyond 1e38: scale the data, or mend fit.",
+        exact or size.ndim == 0,
+        f"{name} must be a single int where points are drawn",
+        repr(value),
+        "Call simulate once per value.",
     )
+    return size if exact else int(size)
 
 
-def check_sizes(generator: Any, regime: Any, target: Any, n_ini: Any) -> bool:
-    """Sizes are possible; returns whether they may be arrays, and traced."""
-    exact = generator.exact and target.exact and not regime.needs_points
-    settings = {"n_ini": n_ini} | {
-        field.name: getattr(regime, field.name) for field in dataclasses.fields(regime)
-    }
-    check_grid(*map(np.shape, settings.values()))
-    for name, value in settings.items():
-        if not name.startswith("n_") and name not in ("n", "memory"):
-            continue  # a share, say: what it may be is for the regime to know.
-        require(
-            is_finite(value) and np.all(np.mod(value, 1) == 0) and np.all(np.asarray(value) >= 0),
-            f"{name} must be a whole number >= 0",
-            repr(value),
-            "Give a number of samples.",
-        )
-        require(
-            isinstance(value, (int, np.integer)) or (exact and name != "memory"),
-            f"{name} must be a single int" + ("" if exact else " where points are drawn"),
-            repr(value),
-            "Call simulate once per value.",
-        )
-    smallest = {"n_ini": n_ini, f"the training set of {regime}": regime.smallest_size(n_ini)}
-    for name, size in smallest.items():
-        require(
-            np.min(size) >= generator.minimum_weight,
-            f"{name} must hold at least {generator.minimum_weight} samples to fit {generator}",
-            f"{np.min(size):g}",
-            "Increase it.",
-        )
-    return exact
-
-
-def check_grid(*shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape that sizes, n_ini and lam broadcast to."""
-    try:
-        grid = np.broadcast_shapes(*shapes)
-    except ValueError:
-        raise ParameterError(
-            f"sizes, n_ini and lam must broadcast to one grid; got shapes "
-            f"{', '.join(map(str, shapes))}. Add axes of length 1."
-        ) from None
-    require(0 not in grid, "sizes, n_ini and lam must not be empty", f"shape {grid}", "Give one.")
-    return grid
-
-
-def is_finite(value: Any) -> bool:
-    """Whether value is a real number, or an array of them, without NaN or infinity."""
-    kind = np.asarray(value).dtype
-    is_real = np.issubdtype(kind, np.integer) or np.issubdtype(kind, np.floating)
-    return is_real and bool(np.isfinite(value).all())
+def _number(name: str, value: Any, exact: bool) -> Any:
+    """A weight or share as float64, or as one float where points are drawn."""
+    number = as_reals(value, name)
+    fine = exact or number.ndim == 0
+    require(fine, f"{name} must be a single number where points are drawn", repr(value))
+    return number if exact else float(number)

@@ -1,73 +1,46 @@
 r"""The loop, and the only one: for every generator, every regime, every dataset.
 
-    the target draws real data -> a generator is fitted -> it draws synthetic data
-      -> a regime mixes real and synthetic into a training set -> a generator is fitted -> ...
-
-`run_loop` is one replicate, a pure function; `madlib.simulate` runs many of them. Generation 1 is
-fitted to real data only and is the first row.
+`run_loop` is one replicate, a pure function. It takes two steps, `first` and `later`, of which
+`madlib.simulate` makes many replicates.
 """
 
-import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import pandas as pd
 from jaxtyping import Array, Int, Key
 
-from madlib.generators import Generator, pointwise
-from madlib.parameters import require
-from madlib.regimes import Regime
-from madlib.targets import Target
-
-Metric = Callable[[Any, Any], Any]
+from madlib.errors import require
+from madlib.protocols import Generator, Metric, Model, Regime, Target, Turn
+from madlib.trajectory import Trajectory
 
 
-class Trajectory(NamedTuple):
-    """What a simulation leaves; axes [*grid, n_replicates, n_rows] lead, only rows in `run_loop`.
+class Loop(NamedTuple):
+    """What does not change from generation to generation; the arguments of `run_loop`."""
 
-    Attributes:
-        generation: [n_rows], t of each row, counted from 1.
-        params: the model's parameters, or None where they were not kept.
-        record: metric name -> values.
-    """
-
-    generation: Array
-    params: Any
-    record: dict[str, Array]
-
-    def to_frame(self) -> pd.DataFrame:
-        """Tidy: a row per grid point, replicate and generation, a column per scalar metric.
-
-        Raises:
-            ParameterError: if the record has metrics, and none is a scalar.
-        """
-        values = {name: np.asarray(value) for name, value in self.record.items()}
-        shapes = [value.shape for value in values.values()]
-        shape = min(shapes, key=len, default=(len(self.generation),))
-        require(
-            shape[-1:] == (len(self.generation),),
-            "a table has a column per scalar metric",
-            f"only {', '.join(values)}, of more numbers each",
-            "Record a scalar metric too, or use the arrays in `record`.",
-        )
-        values = {name: value for name, value in values.items() if value.shape == shape}
-        axes = [f"grid_{i}" for i in range(len(shape) - 2)] + ["replicate"] * (len(shape) > 1)
-        index = np.indices(shape).reshape(len(shape), -1)
-        columns = dict(zip(axes, index[:-1], strict=True))
-        columns["generation"] = np.asarray(self.generation)[index[-1]]
-        return pd.DataFrame(columns | {name: value.ravel() for name, value in values.items()})
+    generator: Generator
+    regime: Regime
+    target: Target
+    n_ini: Any
+    n_generations: int
+    lam: Any
+    record: tuple[Metric, ...]
 
 
 class State(NamedTuple):
-    """A replicate between two generations: key, last model, the regime's memory, first failure."""
+    """One replicate between two generations.
+
+    Attributes:
+        key: of the generations to come.
+        params: the last model.
+        memory: what the regime keeps.
+        diverged: [], the first generation whose model was not finite; 0 if none.
+    """
 
     key: Key[Array, ""]
     params: Any
     memory: Any
-    failure: Int[Array, "2"]
+    diverged: Int[Array, ""]
 
 
 def run_loop(
@@ -90,93 +63,88 @@ def run_loop(
         regime: what the training set of each generation is.
         target: the real distribution $P_r$.
         n_ini: real samples for generation 1, $n_{ini}$.
-        n_generations: generations, counting generation 1.
+        n_generations: generations, counting generation 1, which sees real data only.
         lam: sampling bias, $\lambda$ in [0, 1].
-        record: metrics `metric(params, target.reference)`, evaluated at each row; one with an
-            attribute `n_samples` is called with that many samples of the model instead of params,
-            and returns a dict of values.
+        record: metrics `metric(model, target)`, evaluated at each row.
         every: thinning: rows are generations 1, 1 + every, 1 + 2 every, ...
 
     Returns:
         Trajectory with leading axis [n_rows].
     """
-    generator, target = learned_from(generator, regime, target)
-    state, first = begin(key, generator, target, n_ini, lam, record)
-    state = state._replace(memory=regime.init(state.memory, n_generations))
-    generations = jnp.arange(2, n_generations + 1).reshape(-1, every)
-    _, rows = advance(state, generations, generator, regime, target, lam, record)
-    params, values, _ = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rows)
+    parts = matched(generator, regime, target)
+    loop = Loop(*parts, n_ini, n_generations, lam, tuple(record))
+    state, row = first(key, loop)
+    state = state._replace(memory=loop.regime.init(state.memory, n_generations))
+    _, rows = later(state, loop, jnp.arange(2, n_generations + 1).reshape(-1, every))
+    params, values = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), row, rows)
     return Trajectory(jnp.arange(1, n_generations + 1, every), params, values)
 
 
-def learned_from(generator, regime, target) -> tuple[Generator, Target]:
-    """Both, drawing what this generator under this regime learns from: statistics, or points."""
+def matched(generator: Generator, regime: Regime, target: Target) -> tuple[Any, Regime, Target]:
+    """The parts, drawing points where statistics would not do for this generator and regime."""
     if generator.exact and not regime.needs_points:
-        return generator, target
-    family = pointwise(target.family)
-    return pointwise(generator), dataclasses.replace(target, family=family)
+        return generator, regime, target
+    family = target.family.pointwise()
+    real = Target(target.params, target.reference, family, target.symbols)
+    return generator.pointwise(), regime, real
 
 
-def begin(key, generator, target, n_ini, lam, record) -> tuple[State, tuple]:
-    """Generation 1, a model of n_ini real samples, and its row; they are left in `memory`.
-
-    It knows no regime, so it is compiled once for all of them.
-    """
+def first(key: Key[Array, ""], loop: Loop) -> tuple[State, Any]:
+    """Generation 1 and its row; the real samples are left in `memory`. Does not use the regime."""
     k_real, k_fit, k_loop = jax.random.split(key, 3)
-    draw_real, _ = draws(generator, target, None, None)
-    real = draw_real(k_real, n_ini)
-    params = generator.fit(k_fit, generator.summarize(real))
-    state = State(k_loop, params, real, failure(jnp.zeros(2, int), 1, params))
-    return state, report(jax.random.fold_in(key, 3), state, generator, target, lam, record)
+    real = summarized(loop.generator, loop.target.draw(k_real, loop.n_ini))
+    params = loop.generator.fit(k_fit, loop.generator.summarize(real))
+    state = State(k_loop, params, real, first_failure(jnp.zeros((), int), 1, params))
+    return state, row_of(jax.random.fold_in(key, 3), params, loop)
 
 
-def advance(state, generations, generator, regime, target, lam, record) -> tuple[State, tuple]:
-    """Scans over generations [n_rows, every] and reports after each row of them."""
+def later(state: State, loop: Loop, generations: Int[Array, "n_rows every"]) -> tuple[State, Any]:
+    """Scans over generations and returns a row for each row of them."""
 
-    def next_generation(state: State, t) -> tuple[State, None]:
+    def next_generation(state: State, t: Int[Array, ""]) -> tuple[State, None]:
         k_data, k_fit = jax.random.split(jax.random.fold_in(state.key, t))
-        verbs = draws(generator, target, state.params, lam)
-        data, memory = regime.training_set(k_data, state.memory, *verbs)
-        params = generator.fit(k_fit, generator.summarize(data))
-        return State(state.key, params, memory, failure(state.failure, t, params)), None
+        data, memory = training_set(k_data, state, loop, t)
+        params = loop.generator.fit(k_fit, loop.generator.summarize(data))
+        return State(state.key, params, memory, first_failure(state.diverged, t, params)), None
 
-    def next_row(state: State, ts) -> tuple[State, tuple]:
+    def next_row(state: State, ts: Int[Array, " every"]) -> tuple[State, Any]:
         state, _ = jax.lax.scan(next_generation, state, ts)
-        k_report = jax.random.fold_in(jax.random.fold_in(state.key, ts[-1]), 2)
-        return state, report(k_report, state, generator, target, lam, record)
+        k_row = jax.random.fold_in(jax.random.fold_in(state.key, ts[-1]), 2)
+        return state, row_of(k_row, state.params, loop)
 
     return jax.lax.scan(next_row, state, generations)
 
 
-def draws(generator, target, params, lam) -> tuple[Callable, Callable]:
-    """The two verbs of the loop, given `learned_from`."""
+def training_set(key: Key[Array, ""], state: State, loop: Loop, t: Any) -> tuple[Any, Any]:
+    """What the model of generation t learns from, and the regime's memory after it."""
+    model = Model(loop.generator, state.params, loop.lam)
 
-    def draw_real(key, n):
-        real = target.draw(key, n)
-        return generator.summarize(real) if generator.exact else real
+    def real(key: Key[Array, ""], n: Any) -> Any:
+        return summarized(loop.generator, loop.target.draw(key, n))
 
-    return draw_real, lambda key, n: generator.draw(key, params, n, lam)
-
-
-def failure(earlier: Int[Array, "2"], t: Any, params: Any) -> Int[Array, "2"]:
-    """The first (generation, step) at which training diverged; zeros while it has not."""
-    now = jnp.stack([jnp.asarray(t), getattr(params, "diverged", jnp.zeros((), int))])
-    return jnp.where((earlier[0] == 0) & (now[1] > 0), now, earlier)
+    turn = Turn(t, loop.n_generations, real, model.draw, model)
+    return loop.regime.training_set(key, turn, state.memory)
 
 
-def report(key, state, generator, target, lam, record) -> tuple[Any, dict[str, Array], Array]:
-    """The row of a trajectory: the model, its metrics against the target, and its failure."""
+def summarized(generator: Generator, real: Any) -> Any:
+    """Real data in the form in which this generator draws synthetic data, so that they add."""
+    return generator.summarize(real) if generator.exact else real
+
+
+def first_failure(earlier: Int[Array, ""], t: Any, params: Any) -> Int[Array, ""]:
+    """The first generation whose model was not finite; 0 if all were."""
+    finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]).all()
+    return jnp.where((earlier == 0) & ~finite, t, earlier)
+
+
+def row_of(key: Key[Array, ""], params: Any, loop: Loop) -> tuple[Any, dict[str, Array]]:
+    """A row of the trajectory: the model and its metrics against the target."""
+    model = Model(loop.generator, params, loop.lam, key)
     values: dict[str, Array] = {}
-    drawn = {}
-    for metric in record:
-        n = getattr(metric, "n_samples", None)
-        if n is None:
-            new = {metric.__name__: metric(state.params, target.reference)}
-        else:
-            if n not in drawn:
-                drawn[n] = pointwise(generator).draw(key, state.params, n, lam)
-            new = metric(drawn[n], target.reference)
+    for metric in loop.record:
+        new = metric(model, loop.target)
+        new = new if isinstance(new, dict) else {getattr(metric, "__name__", repr(metric)): new}
         twice = sorted(set(values) & set(new))
         require(not twice, "each metric needs a name of its own", twice, "Give one a prefix.")
         values |= jax.tree.map(jnp.asarray, new)
-    return state.params, values, state.failure
+    return params, values

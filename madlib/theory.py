@@ -32,9 +32,14 @@ import scipy  # whose larger parts are loaded when they are first used
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from madlib.parameters import ParameterError, as_reals, check_counts, require
+from madlib.errors import MAX_SIZE, ParameterError, Rule, as_reals, require
 
 Array = NDArray[np.float64]
+
+
+def check_counts(**counts):
+    for name, value in counts.items():
+        Rule(1, MAX_SIZE, whole=True)(name, value)
 
 
 class GaussianMoments(NamedTuple):

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
+from madlib.parameters import ParameterError, require
 
 from madlib import book, parameters, theory
 from madlib.__main__ import _value, main
-from madlib.parameters import ParameterError, require
 
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
 PRESETS = sorted((ROOT / "book" / "presets").glob("*.yaml"))

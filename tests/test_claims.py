@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from madlib.parameters import ParameterError
 
 from madlib import claims
-from madlib.parameters import ParameterError
 
 LEDGER = """
 - {id: equal-thing, source: a2020, where: Fig. 1, statement: A < B., kind: equality,

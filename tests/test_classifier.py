@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.datasets
+from madlib.classifier import fit_classifier
 
 from madlib import ParameterError, metrics, targets
-from madlib.classifier import fit_classifier
 from madlib.datasets import Samples
 from madlib.generators import Training
 

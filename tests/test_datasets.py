@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from madlib.parameters import ParameterError
 
 from madlib.datasets import Counts, Moments, Samples, triangular_root
-from madlib.parameters import ParameterError
 
 EPS = np.finfo(np.float32).eps
 DIMS = (1, 2, 3, 5, 64)

@@ -15,11 +15,11 @@ import matplotlib.colors
 import numpy as np
 import pandas as pd
 import pytest
+from madlib.parameters import ParameterError
 from PIL import Image
 
 from madlib import figures
 from madlib.generators import NormalParams
-from madlib.parameters import ParameterError
 
 DATA = pd.DataFrame({"generation": [1, 2], "variance": [1.0, 0.1 + 0.2]})
 PARAMETERS = {"n_s": 100, "lam": 0.5, "n_grid": [1, 2, 3], "n_big": 10**6}

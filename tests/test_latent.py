@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from madlib.parameters import ParameterError
 from scipy import stats
 
 from madlib import metrics
@@ -16,7 +17,6 @@ from madlib.datasets import Samples
 from madlib.generators import VAE, WGAN, Training, VAEParams, WGANParams
 from madlib.generators.vae import LEAST_NOISE, Autoencoder
 from madlib.generators.wgan import Game, Slow, gradient_penalty
-from madlib.parameters import ParameterError
 
 LATENT = (VAE, WGAN)
 each = pytest.mark.parametrize("generator", LATENT)

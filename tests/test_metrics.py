@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.stats
+from madlib.parameters import ParameterError
 from prdc import compute_prdc
 from sklearn.neighbors import NearestNeighbors
 
 from madlib import metrics
 from madlib.generators.gaussian import NormalParams
-from madlib.parameters import ParameterError
 
 with warnings.catch_warnings():
     # POT has invalid escapes in its docstrings, a SyntaxWarning when it is first compiled.

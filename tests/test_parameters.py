@@ -3,7 +3,6 @@
 import types
 
 import pytest
-
 from madlib.parameters import ParameterError, check_parameters, results_dir, write_result
 
 CELL = """

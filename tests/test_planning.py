@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from madlib.parameters import ParameterError
 
 from madlib import (
     FreshData,
@@ -14,7 +15,6 @@ from madlib import (
     targets,
     theory,
 )
-from madlib.parameters import ParameterError
 
 N = np.array([10.0, 100.0, 1000.0, 10_000.0])
 CURVE = 5 / N

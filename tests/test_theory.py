@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
+from madlib.parameters import ParameterError
 from scipy import special, stats
 
 from madlib import theory
-from madlib.parameters import ParameterError
 from madlib.regimes import (
     Accumulate,
     AccumulateSubsample,

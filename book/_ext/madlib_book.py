@@ -26,15 +26,14 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from madlib.claims import Claim, ledger
+from madlib.figures import format_caption
+from madlib.parameters import check_parameters, results_dir
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
-
-from madlib.claims import Claim, ledger
-from madlib.figures import format_caption
-from madlib.parameters import check_parameters, results_dir
 
 LOGGER = logging.getLogger(__name__)
 FORMATS = {"pdf": "PDF", "svg": "SVG", "png": "PNG", "csv": "CSV", "json": "JSON", "bib": "BibTeX"}

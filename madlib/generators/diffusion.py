@@ -27,7 +27,7 @@ without bound, and is refused. Labels travel with the samples.
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -36,17 +36,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from madlib.datasets import Samples
-from madlib.generators.training import (
-    PointGenerator,
-    Training,
-    check_training,
-    dense,
-    rebuild,
-    silu,
-    train,
-    untrained,
-)
-from madlib.parameters import check_counts, require
+from madlib.errors import MAX_SIZE, Count, Rule, require
+from madlib.generators.layers import dense, rebuild, silu, untrained
+from madlib.generators.points import TrainedGenerator
+from madlib.generators.training import Training, train
+from madlib.protocols import Space
 
 WITHHELD = 0.1  # share of the examples that the network sees without their class.
 # Noise in units of the data's standard deviation: from hardly any to hardly anything else.
@@ -69,7 +63,6 @@ class DiffusionParams(NamedTuple):
         spread: [C + 1, d], variance of each class, in units of scale squared.
         low, high: [d], the box that holds the training set, to which samples are clipped.
         frequency: [C], of the labels.
-        diverged: [], see `madlib.generators.training.Trained`.
     """
 
     weights: Any
@@ -80,7 +73,6 @@ class DiffusionParams(NamedTuple):
     low: Float[Array, " d"]
     high: Float[Array, " d"]
     frequency: Float[Array, " classes"]
-    diverged: Int[Array, ""]
 
 
 class Block(eqx.Module):
@@ -120,7 +112,7 @@ class Denoiser(eqx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class Diffusion(PointGenerator):
+class Diffusion(TrainedGenerator):
     """Class-conditional diffusion model.
 
     Attributes:
@@ -132,23 +124,18 @@ class Diffusion(PointGenerator):
         training: minibatches.
     """
 
-    dim: int
-    n_classes: int
-    width: int = 128
-    n_blocks: int = 2
-    n_calls: int = 12
+    dim: Count
+    n_classes: Count
+    width: Count = 128
+    n_blocks: Count = 2
+    n_calls: Annotated[int, Rule(2, MAX_SIZE, whole=True)] = 12
     training: Training = Training(n_steps=500, batch_size=128, learning_rate=4e-3, average=0.15)
 
-    def __post_init__(self):
-        check_counts(
-            dim=self.dim,
-            n_classes=self.n_classes,
-            width=self.width,
-            n_blocks=self.n_blocks,
-            n_calls=self.n_calls,
-        )
-        check_training(self.training)
-        require(self.n_calls >= 2, "n_calls must be at least 2", self.n_calls, "Use 12, say.")
+    lam_range = (1e-3, 1.0)  # 0 would be guidance without bound.
+
+    @property
+    def space(self) -> Space:
+        return Space(self.dim, n_classes=self.n_classes)
 
     def network(self, key: Key[Array, ""]) -> Denoiser:
         """Untrained; its last layer is zero, so that it begins as the normal laws' own denoiser."""
@@ -176,8 +163,8 @@ class Diffusion(PointGenerator):
 
         standard = (dataset.points - norms.mean[None, :]) / norms.scale
         standard = dataset._replace(points=standard)
-        weights, diverged = train(key, self.network, loss, standard, self.training, self.noise)
-        return norms._replace(weights=weights, diverged=diverged)
+        weights = train(key, self.network, loss, standard, self.training, self.noise)
+        return norms._replace(weights=weights)
 
     def noise(self, key: Key[Array, ""]) -> tuple[Array, Array, Array]:
         """Of a minibatch: levels [n], whether the class is withheld [n], and N(0, I) noise [n, d].
@@ -208,7 +195,6 @@ class Diffusion(PointGenerator):
         self, key: Key[Array, ""], params: DiffusionParams, label: Int[Array, " n"], lam=1.0
     ) -> Float[Array, "n d"]:
         """One synthetic point of each class in label, [n, d]."""
-        self.check_lam(lam)
         (n,) = label.shape
         network = rebuild(self.network, params.weights)
         labels = jnp.concatenate([label, jnp.full(n, self.n_classes)])
@@ -226,16 +212,6 @@ class Diffusion(PointGenerator):
         (points, _), _ = jax.lax.scan(step, (start, jnp.zeros_like(start)), stages)
         points = params.mean[None, :] + params.scale * points
         return jnp.clip(points, params.low[None, :], params.high[None, :])
-
-    def check_lam(self, lam: Any) -> None:
-        """lam = 0 is guidance without bound."""
-        if not isinstance(lam, jax.core.Tracer):
-            require(
-                np.all(np.asarray(lam) > 0),
-                "lam of a diffusion model must lie in (0, 1]",
-                repr(lam),
-                "Guidance has the weight 1/lam: use 0.1, say.",
-            )
 
     def _norms(self, dataset: Samples) -> DiffusionParams:
         """What is known before training: moments, box and frequencies, by weight."""
@@ -265,7 +241,6 @@ class Diffusion(PointGenerator):
             low=jnp.min(jnp.where(used, points, jnp.inf), axis=0),
             high=jnp.max(jnp.where(used, points, -jnp.inf), axis=0),
             frequency=frequency,
-            diverged=jnp.zeros((), int),
         )
 
     def _denoise(self, network, norms, points, level, label) -> tuple[Array, Array]:

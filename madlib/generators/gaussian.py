@@ -15,16 +15,17 @@ exact.
 """
 
 import dataclasses
-import functools
-import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from madlib.datasets import Dataset, Moments, Samples
-from madlib.parameters import check_counts, require
+from madlib.datasets import Moments, Samples
+from madlib.errors import Count, check_fields, require
+from madlib.linalg import log_normals
+from madlib.protocols import Generator
+from madlib.random import chi_square
 
 
 class NormalParams(NamedTuple):
@@ -36,8 +37,8 @@ class NormalParams(NamedTuple):
             collapsed.
     """
 
-    mean: Float[Array, " d"]
-    chol: Float[Array, "d d"]
+    mean: Float[Array, "*batch d"]
+    chol: Float[Array, "*batch d d"]
 
     @property
     def cov(self) -> Float[Array, "*batch d d"]:
@@ -46,40 +47,40 @@ class NormalParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Gaussian:
-    """Gaussian fitted by its moments.
+class Gaussian(Generator):
+    r"""Gaussian fitted by its moments.
 
     Attributes:
         dim: d.
         ddof: 1 divides the scatter by n - 1 (unbiased, the MAD paper's), 0 by n (maximum
-            likelihood).
-        exact: True draws moments from their exact law at a cost independent of n; False draws the
-            points and summarizes them, the slow path that the tests compare with.
+            likelihood); with weights, by $\sum w - \text{ddof} \sum w^2 / \sum w$.
+        exact: True draws moments from their exact distribution at a cost independent of n; False
+            draws the points and summarizes them, the slow path that the tests compare with.
     """
 
-    dim: int
+    dim: Count
     ddof: int = 1
     exact: bool = True
-    learns_from = (Samples, Moments)
 
     def __post_init__(self):
-        check_counts(dim=self.dim)
+        check_fields(self)
         require(self.ddof in (0, 1), "ddof must be 0 or 1", repr(self.ddof), "1 is unbiased.")
         require(self.exact in (True, False), "exact must be a bool", repr(self.exact), "Use True.")
 
     @property
-    def minimum_weight(self) -> int:
+    def minimum_weight(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.ddof + 1
 
-    def summarize(self, dataset: Dataset) -> Moments:
+    def summarize(self, dataset: Samples | Moments) -> Moments:
         return Moments.of(dataset) if isinstance(dataset, Samples) else dataset
 
     def fit(self, key: Key[Array, ""], dataset: Moments) -> NormalParams:
-        """Mean and covariance = scatter / (n - ddof); deterministic, the key is not used."""
+        """Mean and covariance = scatter / divisor; deterministic, the key is not used."""
         del key
-        return NormalParams(dataset.mean, dataset.root / jnp.sqrt(dataset.weight - self.ddof))
+        divisor = dataset.weight - self.ddof * (dataset.weight_squared / dataset.weight)
+        return NormalParams(dataset.mean, dataset.root / jnp.sqrt(divisor))
 
-    def draw(self, key: Key[Array, ""], params: NormalParams, n, lam=1.0) -> Dataset:
+    def draw(self, key: Key[Array, ""], params: NormalParams, n, lam=1.0) -> Moments | Samples:
         """Moments of n draws, without the draws: O(d^2) random numbers for any n."""
         if not self.exact:
             return Samples.of(self.sample(key, params, n, lam))
@@ -96,67 +97,13 @@ class Gaussian:
         alive = dof > 0  # n draws give rank n - 1 at most: with n <= d the other columns vanish.
         chi = jnp.sqrt(chi_square(k_rejection, of_chi, jnp.where(alive, dof, 1.0)))
         bartlett = jnp.where(alive, below + jnp.diag(chi), 0.0)
-        return Moments(n, mean, scaled @ bartlett)
+        return Moments(n, n, mean, scaled @ bartlett)
 
     def sample(self, key: Key[Array, ""], params: NormalParams, n: int, lam=1.0) -> Array:
         normals = jax.random.normal(key, (n, self.dim))
         return params.mean[None, :] + jnp.sqrt(lam) * normals @ params.chol.T
 
-
-def chi_square(
-    key: Key[Array, ""], normal: Float[Array, " d"], dof: Float[Array, " d"]
-) -> Float[Array, " d"]:
-    """Chi-square variables [d] of whole-numbered degrees of freedom dof [d], each at least 1.
-
-    `jax.random.chisquare` takes most of the time of an exact loop and its acceptance test cancels
-    in single precision when dof is large. From 30 degrees of freedom on, the chi-square quantile of
-    a standard normal is used, whose distribution function is right to 6e-8, the resolution of a
-    single-precision uniform; for 1, its square; between, rejection, with random numbers from key.
-    """
-    large = dof >= 30
-    quantile = chi_square_quantile(normal, jnp.where(large, dof, 30.0))
-    value = jnp.where(large, quantile, normal**2)
-    return _chi_square_by_rejection(key, dof, value, large | (dof == 1))
-
-
-def chi_square_quantile(z: Array, dof: Array) -> Array:
-    r"""Quantile of the chi-square law at the normal quantile z, for dof >= 30.
-
-    $\chi^2 = k (1 + w / \sqrt k)^3$ (Wilson & Hilferty 1931), with w carried to the sixth power of
-    $1 / \sqrt k$ by matching the two densities term by term. The error of the distribution function
-    is 6e-8 at k = 30 and falls as $k^{-7/2}$.
-    """
-    s = 1 / jnp.sqrt(dof)
-    z2 = z**2
-    root2 = math.sqrt(2)
-    terms = (
-        root2 / 3 * z,
-        -2 / 9,
-        -root2 / 162 * z * (z2 - 3),
-        4 / 1215 * ((z2 + 4) * z2 - 7),
-        -root2 / 5832 * z * ((3 * z2 + 40) * z2 + 45),
-        8 / 229635 * (((z2 + 90) * z2 + 402) * z2 + 363),
-        root2 / 7873200 * z * (((301 * z2 - 1519) * z2 - 32769) * z2 - 79349),
-    )
-    w = functools.reduce(lambda total, term: term + s * total, reversed(terms))
-    excess = s * w  # of the order of 1e-6 at k = 10^12: added to 1, it would lose its digits.
-    return dof + dof * excess * (3 + excess * (3 + excess))
-
-
-def _chi_square_by_rejection(
-    key: Key[Array, ""], dof: Array, value: Array, accepted: Array
-) -> Array:
-    """Marsaglia & Tsang 2000: a cube (1 + y)^3 of a normal y, nearly always accepted."""
-    scale = jnp.maximum(dof / 2, 1.0) - 1 / 3
-    spread = 1 / jnp.sqrt(9 * scale)
-
-    def propose(state):
-        key, value, accepted = state
-        key, k_normal, k_uniform = jax.random.split(key, 3)
-        y = jnp.maximum(spread * jax.random.normal(k_normal, dof.shape), -1 + 1e-6)
-        bound = scale * (3 * (jnp.log1p(y) - y + y**2 / 2) - y**3)
-        good = jnp.log(jax.random.uniform(k_uniform, dof.shape)) < bound
-        return key, jnp.where(accepted, value, 2 * scale * (1 + y) ** 3), accepted | good
-
-    start = key, value, accepted
-    return jax.lax.while_loop(lambda state: ~state[2].all(), propose, start)[1]
+    def log_prob(self, params: NormalParams, points: Array) -> Array:
+        """Log-density in nats, [n]; -inf once a dimension is lost."""
+        density = log_normals(params.mean[None], params.chol[None], points.T)[0]
+        return jnp.where(jnp.diagonal(params.chol).all(), density, -jnp.inf)

@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from madlib.datasets import Samples, triangular_root
-from madlib.generators.mixture import log_normals, rows_and_normals, widened
-from madlib.generators.training import PointGenerator
-from madlib.parameters import check_counts, is_number, require
+from madlib.datasets import Samples
+from madlib.errors import Count, OpenShare, is_number, require
+from madlib.generators.points import PointGenerator
+from madlib.linalg import log_normals, triangular_root, widened
+from madlib.random import rows_and_normals
 
 
 class KernelDensityParams(NamedTuple):
@@ -49,13 +50,13 @@ class KernelDensity(PointGenerator):
             evaluated, in units of the root mean square spread of the points per coordinate.
     """
 
-    dim: int
-    n_points: int
+    dim: Count
+    n_points: Count
     bandwidth: float | str = "scott"
-    floor: float = 1e-4
+    floor: OpenShare = 1e-4
 
     def __post_init__(self):
-        check_counts(dim=self.dim, n_points=self.n_points)
+        super().__post_init__()
         h = self.bandwidth
         require(
             h == "scott" if isinstance(h, str) else is_number(h) and h > 0,
@@ -63,8 +64,6 @@ class KernelDensity(PointGenerator):
             repr(h),
             "Give the standard deviation of the kernel.",
         )
-        inside = is_number(self.floor) and 0 < self.floor < 1
-        require(inside, "floor must lie in (0, 1)", repr(self.floor), "Use the default.")
 
     def fit(self, key: Key[Array, ""], dataset: Samples) -> KernelDensityParams:
         """Remembers the points; deterministic, the key is not used."""

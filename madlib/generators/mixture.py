@@ -24,10 +24,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from madlib.datasets import MAX_UNROLLED_DIM, Samples, triangular_root
-from madlib.generators.training import PointGenerator, rows_at
-from madlib.metrics import mixture_variance
-from madlib.parameters import check_counts, is_number, require
+from madlib.datasets import Samples
+from madlib.errors import Count, Natural, OpenShare
+from madlib.generators.points import PointGenerator
+from madlib.linalg import log_normals, triangular_root, widened
+from madlib.random import rows_and_normals, rows_at
 
 
 class MixtureParams(NamedTuple):
@@ -48,6 +49,12 @@ class MixtureParams(NamedTuple):
     def cov(self) -> Float[Array, "*batch k d d"]:
         r"""[..., k, d, d], the covariances $\Sigma_k$."""
         return self.chol @ self.chol.swapaxes(-1, -2)
+
+    @property
+    def total_variance(self) -> Float[Array, ""]:
+        r"""[], $\operatorname{tr} \Sigma$ of the mixture: within its modes and between them."""
+        gap = self.mean - (self.weight @ self.mean)[None, :]
+        return self.weight @ (jnp.sum(self.chol**2, axis=(1, 2)) + jnp.sum(gap**2, axis=1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,26 +77,16 @@ class GaussianMixture(PointGenerator):
             quadrature.
     """
 
-    dim: int
-    n_components: int
-    n_candidates: int = 4
-    n_swaps: int = 8
-    max_iterations: int = 100
-    tolerance: float = 1e-3
-    floor: float = 1e-4
-
-    def __post_init__(self):
-        check_counts(dim=self.dim, n_components=self.n_components, n_candidates=self.n_candidates)
-        check_counts(max_iterations=self.max_iterations)
-        for name in ("tolerance", "floor"):
-            value = getattr(self, name)
-            inside = is_number(value) and 0 < value < 1
-            require(inside, f"{name} must lie in (0, 1)", repr(value), "Use the default.")
-        whole = is_number(self.n_swaps) and self.n_swaps >= 0 and self.n_swaps % 1 == 0
-        require(whole, "n_swaps must be a whole number >= 0", repr(self.n_swaps), "Use 8.")
+    dim: Count
+    n_components: Count
+    n_candidates: Count = 4
+    n_swaps: Natural = 8
+    max_iterations: Count = 100
+    tolerance: OpenShare = 1e-3
+    floor: OpenShare = 1e-4
 
     @property
-    def minimum_weight(self) -> int:
+    def minimum_weight(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.n_components
 
     def fit(self, key: Key[Array, ""], dataset: Samples) -> MixtureParams:
@@ -127,38 +124,8 @@ class GaussianMixture(PointGenerator):
         return jax.nn.logsumexp(joint, axis=0)
 
     def _floor(self, params: MixtureParams) -> Float[Array, ""]:
-        spread = jnp.sqrt(mixture_variance(params) / self.dim)
+        spread = jnp.sqrt(params.total_variance / self.dim)
         return jnp.where(spread > 0, self.floor * spread, 1.0)
-
-
-def rows_and_normals(
-    key: Key[Array, ""], weight: Float[Array, " m"], n: int, d: int
-) -> tuple[Array, Array]:
-    """n row numbers drawn by weight [m], and as many standard normal points [n, d]."""
-    # One call for both: programs compile faster than with a call for each.
-    normals = jax.random.normal(key, (d + 1, n))
-    return rows_at(jax.scipy.special.ndtr(normals[0]), weight), normals[1:].T
-
-
-def log_normals(
-    mean: Float[Array, "k d"], chol: Float[Array, "k d d"], points: Float[Array, "d n"]
-) -> Float[Array, "k n"]:
-    """Log-densities in nats of points [d, n] under k normal laws of full rank."""
-    d = mean.shape[1]
-    gap = points[None] - mean[:, :, None]
-    inverse = jax.vmap(_inverse_root)(chol)
-    if d <= MAX_UNROLLED_DIM:
-        rows = (sum(inverse[:, i, j, None] * gap[:, j] for j in range(i + 1)) for i in range(d))
-        squares = sum(row**2 for row in rows)
-    else:
-        squares = jnp.sum((inverse @ gap) ** 2, axis=1)
-    log_scale = jnp.sum(jnp.log(jnp.diagonal(chol, axis1=1, axis2=2)), axis=1)
-    return -(squares / 2 + log_scale[:, None] + d / 2 * jnp.log(2 * jnp.pi))
-
-
-def widened(chol: Float[Array, "d d"], floor: Float[Array, ""]) -> Float[Array, "d d"]:
-    """Root of chol chol^T + floor^2 I."""
-    return triangular_root(jnp.concatenate([chol, floor * jnp.eye(len(chol))], axis=1))
 
 
 def _log_joint(
@@ -239,20 +206,3 @@ def _nearest(
     nearest = jnp.argmin(distance, axis=0)[None, :] == jnp.arange(len(centers))[:, None]
     second = jnp.min(jnp.where(nearest, jnp.inf, distance), axis=0)
     return jnp.where(nearest, share[None, :], 0.0), distance.min(axis=0), second
-
-
-def _inverse_root(chol: Float[Array, "d d"]) -> Float[Array, "d d"]:
-    """Inverse of a lower triangular matrix."""
-    d = len(chol)
-    if d > MAX_UNROLLED_DIM:
-        return _triangular_inverse(chol)
-    if d == 1:
-        return 1 / chol
-    (a, zero), (b, c) = chol
-    return jnp.array([[1 / a, zero], [-b / (a * c), 1 / c]])
-
-
-@jax.custom_batching.sequential_vmap
-def _triangular_inverse(chol: Float[Array, "d d"]) -> Float[Array, "d d"]:
-    """The same by LAPACK, one at a time under vmap, as `madlib.datasets` explains."""
-    return jax.lax.linalg.triangular_solve(chol, jnp.eye(len(chol)), left_side=True, lower=True)

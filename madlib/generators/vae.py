@@ -22,20 +22,13 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Samples
-from madlib.generators.training import (
-    PointGenerator,
-    Training,
-    check_training,
-    rebuild,
-    silu,
-    standardize,
-    train,
-    untrained,
-)
-from madlib.parameters import check_counts
+from madlib.errors import Count
+from madlib.generators.layers import rebuild, silu, untrained
+from madlib.generators.points import TrainedGenerator, standardize
+from madlib.generators.training import Training, train
 
 # Of the decoder. Where all points are alike, noise would vanish and the density be infinite; and
 # where training begins with noise as loud as the data, latent variables may never be heard.
@@ -49,13 +42,11 @@ class VAEParams(NamedTuple):
         weights: of encoder and decoder, with $\log \sigma$.
         mean: [d], m.
         scale: [], s; 0 where the training set was a single point.
-        diverged: [], see `madlib.generators.training.Trained`.
     """
 
     weights: Any
     mean: Float[Array, " d"]
     scale: Float[Array, ""]
-    diverged: Int[Array, ""]
 
 
 class Autoencoder(eqx.Module):
@@ -89,7 +80,7 @@ class Autoencoder(eqx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class VAE(PointGenerator):
+class VAE(TrainedGenerator):
     """Autoencoder fitted by its evidence lower bound.
 
     Attributes:
@@ -99,14 +90,10 @@ class VAE(PointGenerator):
         training: minibatches.
     """
 
-    dim: int
-    n_latent: int = 10
-    hidden: int = 64
+    dim: Count
+    n_latent: Count = 10
+    hidden: Count = 64
     training: Training = Training(n_steps=1000, batch_size=64, learning_rate=8e-3)
-
-    def __post_init__(self):
-        check_counts(dim=self.dim, n_latent=self.n_latent, hidden=self.hidden)
-        check_training(self.training)
 
     def network(self, key: Key[Array, ""]) -> Autoencoder:
         k_encoder, k_decoder = jax.random.split(key)
@@ -126,8 +113,8 @@ class VAE(PointGenerator):
         def loss(network, drawn, batch):
             return -jnp.mean(network.evidence_lower_bound(drawn, batch.points))
 
-        weights, diverged = train(key, self.network, loss, standard, self.training, self.noise)
-        return VAEParams(weights, mean, scale, diverged)
+        weights = train(key, self.network, loss, standard, self.training, self.noise)
+        return VAEParams(weights, mean, scale)
 
     def noise(self, key: Key[Array, ""]) -> Float[Array, "n n_latent"]:
         """Of the latent variables of a minibatch, N(0, I)."""

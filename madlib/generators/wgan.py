@@ -22,20 +22,13 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Samples
-from madlib.generators.training import (
-    PointGenerator,
-    Training,
-    check_training,
-    rebuild,
-    silu,
-    standardize,
-    train,
-    untrained,
-)
-from madlib.parameters import check_counts, is_number, require
+from madlib.errors import Count, Positive
+from madlib.generators.layers import rebuild, silu, untrained
+from madlib.generators.points import TrainedGenerator, standardize
+from madlib.generators.training import Training, train
 
 
 class WGANParams(NamedTuple):
@@ -45,13 +38,11 @@ class WGANParams(NamedTuple):
         weights: of generator and critic.
         mean: [d], m.
         scale: [], s; 0 where the training set was a single point.
-        diverged: [], see `madlib.generators.training.Trained`.
     """
 
     weights: Any
     mean: Float[Array, " d"]
     scale: Float[Array, ""]
-    diverged: Int[Array, ""]
 
 
 class Slow(eqx.Module):
@@ -79,7 +70,7 @@ class Game(eqx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class WGAN(PointGenerator):
+class WGAN(TrainedGenerator):
     """Generator trained against a critic.
 
     Attributes:
@@ -93,22 +84,14 @@ class WGAN(PointGenerator):
             better digits and fewer kinds of them, which is a sampling bias that nobody asked for.
     """
 
-    dim: int
-    n_latent: int = 16
-    hidden: int = 64
-    penalty: float = 10.0
-    slowness: float = 4.0
+    dim: Count
+    n_latent: Count = 16
+    hidden: Count = 64
+    penalty: Positive = 10.0
+    slowness: Positive = 4.0
     training: Training = Training(
         n_steps=1500, batch_size=64, learning_rate=1.6e-2, average=0.0, betas=(0.5, 0.99)
     )
-
-    def __post_init__(self):
-        check_counts(dim=self.dim, n_latent=self.n_latent, hidden=self.hidden)
-        check_training(self.training)
-        for name, usual in (("penalty", 10), ("slowness", 4)):
-            value = getattr(self, name)
-            positive = is_number(value) and value > 0
-            require(positive, f"{name} must be finite and > 0", repr(value), f"Use {usual}.")
 
     def network(self, key: Key[Array, ""]) -> Game:
         k_generator, k_critic = jax.random.split(key)
@@ -123,8 +106,8 @@ class WGAN(PointGenerator):
 
     def fit(self, key: Key[Array, ""], dataset: Samples) -> WGANParams:
         standard, mean, scale = standardize(dataset)
-        weights, diverged = train(key, self.network, self.loss, standard, self.training, self.noise)
-        return WGANParams(weights, mean, scale, diverged)
+        weights = train(key, self.network, self.loss, standard, self.training, self.noise)
+        return WGANParams(weights, mean, scale)
 
     def noise(self, key: Key[Array, ""]) -> tuple[Array, Array]:
         """Of a minibatch: latent variables [n, n_latent], and where it is penalized [n, 1]."""

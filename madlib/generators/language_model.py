@@ -25,14 +25,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from madlib.datasets import Samples
-from madlib.generators.training import (
-    PointGenerator,
-    Training,
-    check_training,
-    rebuild,
-    train,
-)
-from madlib.parameters import check_counts
+from madlib.errors import Count
+from madlib.generators.layers import rebuild
+from madlib.generators.points import TrainedGenerator
+from madlib.generators.training import Training, train
+from madlib.protocols import Space
 
 
 class LanguageParams(NamedTuple):
@@ -40,11 +37,9 @@ class LanguageParams(NamedTuple):
 
     Attributes:
         weights: of the network.
-        diverged: [], see `madlib.generators.training.Trained`.
     """
 
     weights: Any
-    diverged: Int[Array, ""]
 
 
 class NextSymbol(eqx.Module):
@@ -92,7 +87,7 @@ class NextSymbol(eqx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class LanguageModel(PointGenerator):
+class LanguageModel(TrainedGenerator):
     """Language model fitted by maximum likelihood.
 
     Attributes:
@@ -104,21 +99,20 @@ class LanguageModel(PointGenerator):
         training: batch_size counts passages.
     """
 
-    n_symbols: int
-    length: int
-    context: int = 5
-    embedding: int = 24
-    hidden: int = 128
+    n_symbols: Count
+    length: Count
+    context: Count = 5
+    embedding: Count = 24
+    hidden: Count = 128
     training: Training = Training(n_steps=500, batch_size=4, learning_rate=2e-2)
 
-    def __post_init__(self):
-        check_counts(n_symbols=self.n_symbols, length=self.length, context=self.context)
-        check_counts(embedding=self.embedding, hidden=self.hidden)
-        check_training(self.training)
+    @property
+    def dim(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.length
 
     @property
-    def dim(self) -> int:
-        return self.length
+    def space(self) -> Space:
+        return Space(self.length, n_symbols=self.n_symbols)
 
     def network(self, key: Key[Array, ""]) -> NextSymbol:
         return NextSymbol(self.n_symbols, self.context, self.embedding, self.hidden, key)
@@ -128,7 +122,7 @@ class LanguageModel(PointGenerator):
             del noise
             return -jnp.mean(_log_prob(network, batch.points.astype(int)))
 
-        return LanguageParams(*train(key, self.network, loss, dataset, self.training))
+        return LanguageParams(train(key, self.network, loss, dataset, self.training))
 
     def sample(self, key: Key[Array, ""], params: LanguageParams, n: int, lam=1.0) -> Array:
         """n passages as whole numbers stored in floats, [n, length]."""

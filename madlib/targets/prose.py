@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from madlib.parameters import ParameterError, check_counts, require
+from madlib.errors import Count, ParameterError, checked, require
 
 ALPHABET = " abcdefghijklmnopqrstuvwxyz.,'-"
 _TYPEWRITER = str.maketrans("‘’‛“”–—", "'''\"\"--")
@@ -141,8 +141,13 @@ def read(path: str | Path) -> str:
         ) from None
 
 
+@checked
 def corpus(
-    dataset: str, config: str | None = None, *, column: str = "text", n_characters: int = 1_000_000
+    dataset: str,
+    config: str | None = None,
+    *,
+    column: str = "text",
+    n_characters: Count = 1_000_000,
 ) -> str:
     """The first n_characters of a corpus that the package `datasets` reads over the network.
 
@@ -152,7 +157,6 @@ def corpus(
     Raises:
         ParameterError: without the package, without a network, or for an unknown corpus or column.
     """
-    check_counts(n_characters=n_characters)
     try:
         from datasets import load_dataset
     except ImportError:

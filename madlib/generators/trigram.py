@@ -20,10 +20,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from madlib.datasets import Samples
+from madlib.errors import Count
 from madlib.generators.categorical import tempered
-from madlib.generators.language import pick
-from madlib.generators.training import PointGenerator
-from madlib.parameters import check_counts
+from madlib.generators.language_model import pick
+from madlib.generators.points import PointGenerator
+from madlib.protocols import Space
 
 
 class TrigramParams(NamedTuple):
@@ -45,16 +46,17 @@ class Trigram(PointGenerator):
         length: L, symbols of a passage.
     """
 
-    n_symbols: int
-    length: int
+    n_symbols: Count
+    length: Count
     minimum_weight = 1
 
-    def __post_init__(self):
-        check_counts(n_symbols=self.n_symbols, length=self.length)
+    @property
+    def dim(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.length
 
     @property
-    def dim(self) -> int:
-        return self.length
+    def space(self) -> Space:
+        return Space(self.length, n_symbols=self.n_symbols)
 
     def fit(self, key: Key[Array, ""], dataset: Samples) -> TrigramParams:
         """Counts of trigrams by weight, smoothed; deterministic, the key is not used."""

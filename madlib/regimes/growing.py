@@ -1,0 +1,109 @@
+r"""n(t): any regime whose sizes change from generation to generation.
+
+A schedule multiplies: at generation t a size n becomes the whole number nearest to n schedule(t).
+Sizes that grow faster than linearly bound the drift of a fully synthetic loop.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from madlib.errors import require
+from madlib.protocols import Number, Regime
+from madlib.sizes import map_numbers
+
+
+class Power(eqx.Module):
+    """The schedule t^exponent.
+
+    Attributes:
+        exponent: 0 leaves sizes as they are.
+    """
+
+    exponent: Number
+
+    def __call__(self, t: Any) -> Any:
+        return t**self.exponent
+
+
+class Growing(Regime):
+    """A regime whose sizes follow a schedule.
+
+    Where points are drawn, arrays have the largest size of all generations, and the rows beyond
+    n(t) weigh nothing.
+
+    Attributes:
+        regime: the rule, with the sizes that are multiplied.
+        schedule: a function of t, for all sizes; or a dict of them by the name of the size, "n_r"
+            or "n_s", where others stay as they are.
+    """
+
+    regime: Regime
+    schedule: Callable[[Any], Any] | dict[str, Callable[[Any], Any]]
+
+    @property
+    def needs_points(self):
+        return self.regime.needs_points
+
+    def smallest_size(self, n_ini, n_generations):
+        smallest = np.inf
+        for t in range(2, n_generations + 1):
+            for name in ("n_r", "n_s"):
+                factor = np.asarray(self._factor(name, float(t)), float)
+                require(
+                    np.isfinite(factor).all() and (factor > 0).all(),
+                    "a schedule must be finite and positive at every generation",
+                    f"{factor.min():g} for {name} at generation {t}",
+                    "Let it shrink more slowly.",
+                )
+            size = self._at(float(t), np).smallest_size(n_ini, n_generations)
+            smallest = np.minimum(smallest, size)
+        return smallest
+
+    def init(self, real, n_generations):
+        return self._largest(n_generations).init(real, n_generations)
+
+    def training_set(self, key, turn, memory):
+        t = turn.generation.astype(float)
+        if turn.model.generator.exact:
+            return self._at(t, jnp).training_set(key, turn, memory)
+
+        def used(draw, name):
+            largest = self._peak(name, turn.n_generations)
+
+            def first_rows(key, n):
+                n_used = jnp.round(n * self._factor(name, t) / largest)
+                return (jnp.arange(n) < n_used).astype(float) * draw(key, n)
+
+            return first_rows
+
+        turn = turn._replace(real=used(turn.real, "n_r"), synthetic=used(turn.synthetic, "n_s"))
+        return self._largest(turn.n_generations).training_set(key, turn, memory)
+
+    def _factor(self, name: str, t: Any) -> Any:
+        schedule = self.schedule
+        if isinstance(schedule, dict):
+            schedule = schedule.get(name, lambda t: t**0)
+        return schedule(t)
+
+    def _at(self, t: Any, numpy: Any) -> Regime:
+        def grown(name, kind, size):
+            if kind != "size":
+                return size
+            return numpy.round(size * self._factor(name, t))
+
+        return map_numbers(grown, self.regime)
+
+    def _peak(self, name: str, n_generations: int) -> float:
+        return max(float(self._factor(name, float(t))) for t in range(2, n_generations + 1))
+
+    def _largest(self, n_generations: int) -> Regime:
+        def largest(name, kind, size):
+            if kind != "size" or not isinstance(size, int):
+                return size
+            return round(size * self._peak(name, n_generations))
+
+        return map_numbers(largest, self.regime)

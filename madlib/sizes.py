@@ -1,0 +1,39 @@
+"""The numbers in a regime: which of its fields are sizes, and which are constants."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+from jax.tree_util import GetAttrKey
+
+T = TypeVar("T")
+
+
+def map_numbers(function: Callable[[str, str, Any], Any], regime: T) -> T:
+    """The regime with function(name, kind, value) in place of its numbers, wrapped regimes' too.
+
+    Numbers are the fields annotated `Size` or `Number`; kind is "size" or "number".
+    """
+
+    def at(path: tuple, value: Any) -> Any:
+        owner, name, kind = regime, "", None
+        for step in path:
+            if isinstance(step, GetAttrKey):
+                name, kind = step.name, _kind(type(owner), step.name)
+                owner = getattr(owner, name)
+            else:
+                owner = owner[getattr(step, "key", getattr(step, "idx", None))]
+        return value if kind is None else function(name, kind, value)
+
+    return jax.tree_util.tree_map_with_path(
+        at, regime, is_leaf=lambda leaf: type(leaf) in (list, tuple)
+    )
+
+
+def _kind(cls: type, name: str) -> str | None:
+    for base in cls.__mro__:
+        hint = inspect.get_annotations(base).get(name)
+        if hint is not None:
+            return next(iter(getattr(hint, "__metadata__", ())), None)
+    return None

@@ -1,0 +1,35 @@
+r"""Targets: the real distributions $P_r$.
+
+Real data comes by the same verbs, `draw` and `sample`, as synthetic data.
+"""
+
+from madlib.targets.data import Empirical, digits, empirical, images, mnist
+from madlib.targets.laws import (
+    Rosenbrock,
+    categorical,
+    mixture,
+    mode_grid,
+    normal,
+    rosenbrock,
+    standard_normal,
+    zipf,
+)
+from madlib.targets.text import passages, text
+
+__all__ = [
+    "Empirical",
+    "Rosenbrock",
+    "categorical",
+    "digits",
+    "empirical",
+    "images",
+    "mixture",
+    "mnist",
+    "mode_grid",
+    "normal",
+    "passages",
+    "rosenbrock",
+    "standard_normal",
+    "text",
+    "zipf",
+]
