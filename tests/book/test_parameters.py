@@ -1,9 +1,12 @@
-"""Parameters of a chapter are checked before anything runs; results land where they should."""
+"""Parameters of a chapter are checked before anything runs."""
 
 import types
+from pathlib import Path
 
 import pytest
-from madlib.parameters import ParameterError, check_parameters, results_dir, write_result
+
+from madlib.book.parameters import check_parameters, read_cell, read_given
+from madlib.errors import ParameterError
 
 CELL = """
 seed: int = 0  # of every random number
@@ -35,22 +38,25 @@ def test_returns_the_parameters_in_order_and_writes_them_back():
     ("injected", "words"),
     [
         ("n_z = 3", ["'n_z'", "n_s", "Did you mean"]),
-        ("zzz = 3", ["'zzz'", "n_grid", "Use one of those"]),
-        ("n_s = 'many'", ["n_s", "int", "'many'", "100"]),
-        ("n_s = True", ["n_s", "int", "True"]),
-        ("n_s = 1.5", ["n_s", "whole number", "1 or 2"]),
+        ("zzz = 3", ["'zzz'", "n_grid", "Choose one of"]),
+        ("n_s = 'many'", ["n_s", "whole number", "'many'", "100"]),
+        ("n_s = True", ["n_s", "whole number", "True"]),
+        ("n_s = 1.5", ["n_s", "whole number", "1.5"]),
         ("n_s = -1", ["n_s", "at least 0", "-1"]),
-        ("n_s = float('nan')", ["n_s", "finite", "nan"]),
+        ("n_s = float('nan')", ["n_s", "whole", "nan"]),
         ("lam = float('inf')", ["lam", "finite"]),
         ("lam = 1.2", ["lam", "[0, 1]", "1.2"]),
-        ("lam = None", ["lam", "float", "None"]),
-        ("keep = 1", ["keep", "bool"]),
-        ("name = 3", ["name", "str"]),
+        ("lam = None", ["lam", "finite number", "None"]),
+        ("keep = 1", ["keep", "True or False"]),
+        ("name = 3", ["name", "text", "3"]),
         ("seed = 2**40", ["seed", "4294967295"]),
-        ("n_grid = '[1, 2]'", ["n_grid", "list[int]", "-y"]),
+        ("n_grid = '[1, 2]'", ["n_grid", "list[int]", "Use [100]"]),
         ("n_grid = []", ["n_grid", "non-empty"]),
         ("n_grid = [1, -2]", ["n_grid", "at least 0", "-2"]),
         ("n_grid = 5", ["n_grid", "list[int]"]),
+        ("n_grid = [1, 'x']", ["n_grid", "whole number", "'x'"]),
+        ("n_s = '5'", ["n_s", "whole number", "'5'"]),
+        ("name = chr(0xdcff)", ["name", "text"]),
         ("del n_s", ["n_s", "default"]),
     ],
 )
@@ -113,26 +119,64 @@ def test_annotations_may_be_strings():
     assert check_parameters(namespace) == {"n_s": 3, "lams": [1.0]}
 
 
-def test_results_dir_follows_the_environment_or_the_working_directory(monkeypatch, tmp_path):
-    monkeypatch.setenv("MADLIB_RESULTS", str(tmp_path / "here"))
-    assert results_dir() == tmp_path / "here"
-    monkeypatch.setenv("MADLIB_RESULTS", "")
-    monkeypatch.chdir(tmp_path)
-    assert results_dir() == tmp_path / "_build" / "madlib"
-    monkeypatch.setenv("MADLIB_RESULTS", "relative")
-    assert results_dir() == tmp_path / "relative"
+def test_a_cell_is_read_and_not_executed(tmp_path):
+    lines = f"open({str(tmp_path / 'executed')!r}, 'w')\nn: int = 2\nm: float = print(3)\nk = -4"
+    assert read_cell(lines) == {"n": ("int", 2), "m": ("float", None), "k": ("", -4)}
+    assert not (tmp_path / "executed").exists()
+    assert read_cell("%matplotlib") == {}
 
 
-def test_results_are_written_whole(monkeypatch, tmp_path):
-    monkeypatch.setenv("MADLIB_RESULTS", str(tmp_path))
-    path = write_result("figures/a.csv", b"1")
-    write_result("figures/a.csv", b"22")
-    assert path.read_bytes() == b"22"
-    assert [file.name for file in (tmp_path / "figures").iterdir()] == ["a.csv"]
+GIVEN_CELL = CELL + 'path: str = ""\ntext_path: str = ""\nnames: list[str] = ["a"]'
 
 
-def test_an_unwritable_results_folder_is_one_line(monkeypatch, tmp_path):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("MADLIB_RESULTS", str(tmp_path / "file"))
-    with pytest.raises(ParameterError, match=r"must be writable; got .*Set MADLIB_RESULTS"):
-        write_result("figures/a.csv", b"1")
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("n_s", "12", 12),
+        ("n_s", "1e6", 10**6),
+        ("n_s", 7, 7),
+        ("lam", "2e-3", 0.002),
+        ("lam", "1", 1.0),
+        ("keep", "true", True),
+        ("keep", "False", False),
+        ("n_grid", "[1e6, 2]", [10**6, 2]),
+        ("n_grid", ["1_000", "2"], [1000, 2]),
+        ("name", "12:30", "12:30"),
+        ("name", "5", "5"),
+        ("name", "!!binary aGk=", "!!binary aGk="),
+        ("names", "['1', 'b']", ["1", "b"]),
+        ("names", ["1", "b"], ["1", "b"]),
+        ("path", "text.txt", "/caller/text.txt"),
+        ("text_path", "../text.txt", "/caller/../text.txt"),
+        ("text_path", "/text.txt", "/text.txt"),
+        ("path", "", ""),
+    ],
+)
+def test_what_is_given_is_read_by_the_annotation(name, given, value):
+    read = read_given(GIVEN_CELL, {name: given}, Path("/caller"))
+    assert read == {name: value}
+    assert type(read[name]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("seed", "12:30", ["seed must be a whole number; got '12:30'"]),
+        ("seed", "2020-01-01", ["seed must be a whole number; got '2020-01-01'"]),
+        ("seed", "!!binary aGk=", ["seed must be a whole number"]),
+        ("seed", "", ["seed must be a whole number; got ''"]),
+        ("seed", "9" * 5000, ["seed must be a whole number", "..."]),
+        ("lam", "NaN", ["lam must be a finite number"]),
+        ("n_grid", "[1", ["n_grid must be a non-empty list[int]; got '[1'"]),
+        ("n_grid", "[" * 10_000, ["n_grid must be a non-empty list[int]"]),
+        ("keep", "yes", ["keep must be True or False; got 'yes'"]),
+        ("n_z", "3", ["parameters of this chapter are seed", "got 'n_z'", "Did you mean"]),
+        ("import os; os.abort(); n_s", "5", ["parameters of this chapter are", "got 'import os"]),
+        ("n_s = 3 #", "5", ["parameters of this chapter are"]),
+    ],
+)
+def test_what_cannot_be_given_is_one_line(name, given, words):
+    with pytest.raises(ParameterError) as caught:
+        read_given(GIVEN_CELL, {name: given}, Path("/caller"))
+    assert "\n" not in str(caught.value)
+    assert all(word in str(caught.value) for word in words), caught.value

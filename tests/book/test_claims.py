@@ -1,0 +1,312 @@
+"""Outcomes follow from standard errors, records are the same bytes, and the ledger is sound."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from madlib.book import claims
+from madlib.book.claims import Estimate
+from madlib.errors import ParameterError
+
+LEDGER = """
+- {id: equal-thing, source: a2020, where: Fig. 1, statement: A < B., kind: equality,
+   chapter: 01_x, verdict: reproduced}
+- {id: order-thing, source: a2020, where: Fig. 2, statement: Up., kind: order, chapter: 01_x,
+   verdict: reproduced}
+- {id: bound-thing, source: a2020, where: Fig. 3, statement: Low., kind: inequality, chapter: 02_y,
+   verdict: contradicted, note: It saturates.}
+- {id: idle-thing, source: a2020, where: Fig. 4, statement: Big., kind: not attempted,
+   chapter: null, verdict: not attempted, note: Too big.}
+"""
+BOOK = Path(__file__).parents[2] / "book"
+
+
+@pytest.fixture(autouse=True)
+def places(monkeypatch, tmp_path):
+    (tmp_path / "claims.yaml").write_text(LEDGER)
+    monkeypatch.setenv("MADLIB_LEDGER", str(tmp_path / "claims.yaml"))
+    monkeypatch.setenv("MADLIB_RESULTS", str(tmp_path / "results"))
+    return tmp_path
+
+
+def record(tmp_path, id):
+    return json.loads((tmp_path / "results" / "claims" / f"{id}.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("measured", "se", "expected", "outcome", "z"),
+    [
+        (1.0, 0.1, 1.49, "holds", -4.9),
+        (1.0, 0.1, 1.51, "fails", -5.1),
+        ([0.0, 3.0], [1.0, 0.5], [0.0, 1.0], "holds", 4.0),
+        ([0.0, 3.0], 0.1, 0.0, "fails", 30.0),
+        (0.1 + 0.2, 0.0, 0.3, "holds", 0.0),
+        (1.0, 0.0, 1.1, "fails", -math.inf),
+    ],
+)
+def test_equality(places, measured, se, expected, outcome, z):
+    result = claims.check("equal-thing", Estimate(measured, se, 7), expected=expected)
+    assert result.outcome == outcome
+    assert result.margin == pytest.approx(z)
+    written = record(places, "equal-thing")
+    assert written["outcome"] == outcome and float(written["margin"]) == pytest.approx(z)
+    assert written["n"] == 7 and written["kind"] == "equality"
+    np.testing.assert_allclose(written["expected"], expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "se", "outcome", "margin"),
+    [
+        ([1, 2, 3], 0.1, "holds", 1 / (0.1 * math.sqrt(2))),
+        ([1, 2, 2.1], 0.1, "undecided", 0.1 / (0.1 * math.sqrt(2))),
+        ([3, 2, 4], 0.1, "fails", -1 / (0.1 * math.sqrt(2))),
+        ([1, 2], 0.0, "holds", math.inf),
+        ([1, 1], 0.0, "undecided", 0.0),
+        ([2, 1], [0.0, 0.0], "fails", -math.inf),
+    ],
+)
+def test_order(values, se, outcome, margin):
+    result = claims.check("order-thing", Estimate(values, se))
+    assert result.outcome == outcome
+    assert result.margin == pytest.approx(margin)
+
+
+def test_order_of_paired_values():
+    """Values that share noise: their differences are known where the values are not."""
+    noise = np.random.default_rng(0).normal(0, 10, (1, 50))
+    own = np.random.default_rng(1).normal(0, 0.01, (3, 50))
+    values = np.arange(3)[:, None] + noise + own
+    assert claims.check("order-thing", Estimate.of(values)).outcome == "undecided"
+    steps = Estimate.of(np.diff(values, axis=0))
+    assert claims.check("order-thing", steps, at_least=0).outcome == "holds"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "measured", "outcome", "margin"),
+    [
+        ({"at_least": 1.0}, 2.0, "holds", 10),
+        ({"at_least": [1.0, 1.9]}, 2.0, "undecided", 1),
+        ({"at_most": 1.0}, 2.0, "fails", -10),
+        ({"at_most": 3.0}, [2.0, 1.0], "holds", 10),
+    ],
+)
+def test_inequality(places, bounds, measured, outcome, margin):
+    result = claims.check("bound-thing", Estimate(measured, 0.1), **bounds)
+    assert result.outcome == outcome
+    assert result.margin == pytest.approx(margin)
+    ((side, bound),) = bounds.items()
+    assert record(places, "bound-thing")[side] == bound
+
+
+def test_records_are_deterministic_and_shapes_are_kept(places):
+    values = np.float32([[0.25, 0.5], [0.75, 1.0]])
+    claims.check("equal-thing", Estimate(values, 0.1, 3), expected=values)
+    first = (places / "results/claims/equal-thing.json").read_bytes()
+    claims.check("equal-thing", Estimate(values, 0.1, 3), expected=values)
+    assert (places / "results/claims/equal-thing.json").read_bytes() == first
+    assert record(places, "equal-thing")["measured"] == [[0.25, 0.5], [0.75, 1.0]]
+    assert record(places, "equal-thing")["se"] == [[0.1, 0.1], [0.1, 0.1]]
+    claims.check("equal-thing", Estimate(1.0, 0.0), expected=2.0)
+    assert record(places, "equal-thing")["margin"] == "-inf"
+    assert claims.recorded(places / "results")["equal-thing"]["margin"] == -math.inf
+
+
+def test_an_outcome_shows_itself():
+    verdict = claims.check("equal-thing", Estimate(1.0, 0.5), expected=0.35)
+    assert str(verdict) == repr(verdict) == "equal-thing: holds (|z| = 1.3)"
+    page = verdict._repr_html_()
+    assert 'class="madlib-verdict holds"' in page
+    assert "A &lt; B." in page and "|z| = 1.3" in page
+    assert 'href="claims.html#claim-equal-thing"' in page
+    assert "exact" in str(claims.check("order-thing", Estimate([1, 2], 0)))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: claims.check("equal-thign", Estimate(1, 1), expected=1), ["equal-thing'?"]),
+        (lambda: claims.check("zzz", Estimate(1, 1), expected=1), ["'zzz'", "Add it"]),
+        (lambda: claims.check("order-thing", Estimate(1, 1), expected=1), ["order takes"]),
+        (lambda: claims.check("order-thing", Estimate([1, 2], 1), at_most=1), ["order takes"]),
+        (lambda: claims.check("bound-thing", Estimate(1, 1), expected=1), ["inequality takes"]),
+        (lambda: claims.check("equal-thing", Estimate(1, 1), at_most=1), ["equality takes"]),
+        (lambda: claims.check("equal-thing", Estimate(1, 1)), ["equality takes", "no bound"]),
+        (lambda: claims.check("idle-thing", Estimate(1, 1), expected=1), ["not attempted"]),
+        (lambda: claims.check("equal-thing", Estimate(math.nan, 1), expected=1), ["finite"]),
+        (lambda: claims.check("equal-thing", Estimate(1, math.inf), expected=1), ["se", "finite"]),
+        (lambda: claims.check("equal-thing", Estimate(1, -1), expected=1), ["positive"]),
+        (lambda: claims.check("equal-thing", Estimate("x", 1), expected=1), ["finite"]),
+        (lambda: claims.check("equal-thing", Estimate(1, 1), expected="x"), ["expected", "finite"]),
+        (lambda: claims.check("equal-thing", Estimate([], 1), expected=1), ["shape (0,)"]),
+        (lambda: claims.check("equal-thing", Estimate([1, 2], [1] * 3), expected=1), ["shape"]),
+        (lambda: claims.check("equal-thing", Estimate([1, 2], 1), expected=[1] * 3), ["shape"]),
+        (lambda: claims.check("order-thing", Estimate([1], 1)), ["two values"]),
+        (lambda: claims.check("order-thing", Estimate(1, 1)), ["two values"]),
+        (lambda: claims.check("bound-thing", Estimate(1, 1)), ["no bound"]),
+        (
+            lambda: claims.check("bound-thing", Estimate(1, 1), at_least=1, at_most=1),
+            ["at_least and at_most"],
+        ),
+    ],
+)
+def test_mistakes_give_one_line(places, call, words):
+    with pytest.raises(ParameterError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    for word in [*words, "; got "]:
+        assert word in str(caught.value)
+    assert not (places / "results").exists()
+
+
+def test_audit_names_every_mismatch(places):
+    results = places / "results"
+    claims.check("equal-thing", Estimate(1, 0.1), expected=9)
+    claims.check("bound-thing", Estimate(1, 0.1), at_least=9)
+    (results / "claims" / "stray.json").write_text('{"outcome": "holds", "margin": 6}')
+    (results / "claims" / "torn.json").write_text("{")
+    lines = claims.audit(results)
+    assert len(lines) == 4
+    for line, words in zip(
+        sorted(lines),
+        [
+            ["equal-thing", "says reproduced", "fails"],
+            ["order-thing", "not measured", "01_x"],
+            ["stray", "not in the ledger"],
+            ["torn", "cannot be read"],
+        ],
+        strict=True,
+    ):
+        assert "\n" not in line
+        assert all(word in line for word in words)
+    built = [claim for claim in claims.ledger() if claim.chapter == "02_y"]
+    (results / "claims" / "stray.json").unlink()
+    (results / "claims" / "torn.json").unlink()
+    assert claims.audit(results, built) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [", ["valid YAML"]),
+        ("a: 1", ["list of claims"]),
+        ("- 3", ["entry 1"]),
+        ("[]", ["list of claims"]),
+        (b"\xff", ["valid YAML"]),
+        (LEDGER.replace("order-thing", "equal-thing"), ["unique", "equal-thing"]),
+        (LEDGER.replace("order-thing", "../thing"), ["'../thing'", "entry 2"]),
+        (LEDGER.replace("kind: order", "kind: ordre"), ["kind", "'ordre'"]),
+        (LEDGER.replace("where: Fig. 2, ", ""), ["'where'", "entry 2 (order-thing)"]),
+        (LEDGER.replace("where: Fig. 2", "where: 2"), ["where", "2 is not of type"]),
+        (LEDGER.replace("where: Fig. 2", "were: Fig. 2"), ["'were'"]),
+        (LEDGER.replace("note: Too big.", "note: ''"), ["note"]),
+        (LEDGER.replace(", note: It saturates.", ""), ["'note'", "entry 3 (bound-thing)"]),
+        (
+            LEDGER.replace("verdict: contradicted, note: It saturates.", "verdict: not attempted"),
+            ["verdict", "entry 3"],
+        ),
+        (LEDGER.replace("verdict: not attempted", "verdict: reproduced"), ["verdict", "entry 4"]),
+        (LEDGER.replace("kind: order, chapter: 01_x", "kind: order, chapter: null"), ["chapter"]),
+    ],
+)
+def test_a_broken_ledger_is_one_line(places, text, words):
+    (places / "broken.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ParameterError) as caught:
+        claims.ledger(places / "broken.yaml")
+    assert "\n" not in str(caught.value)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_a_missing_ledger_is_one_line(places):
+    with pytest.raises(ParameterError, match="Set MADLIB_LEDGER"):
+        claims.ledger(places / "nowhere.yaml")
+
+
+def test_the_ledger_of_the_book():
+    book = claims.ledger(BOOK / "claims.yaml")
+    keys = set(re.findall(r"^@\w+\{([^,]+),", (BOOK / "references.bib").read_text(), re.MULTILINE))
+    assert [claim.source for claim in book[:10]] == ["founding"] * 10
+    assert sum(claim.kind != "not attempted" for claim in book) >= 25
+    assert {claim.source for claim in book} <= keys
+    for claim in book:
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", claim.id), claim.id
+        assert claim.statement.endswith("."), claim.id
+        assert (claim.measure is None) == (claim.kind == "not attempted"), claim.id
+    assert any(claim.verdict == "contradicted" for claim in book)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "note", "holds"),
+    [
+        ("reproduced", "", True),
+        ("in miniature", "", True),
+        ("does not carry over", ", note: Elsewhere.", False),
+        ("contradicted", ", note: No.", False),
+    ],
+)
+def test_a_verdict_needs_its_outcome(places, verdict, note, holds):
+    entry = (
+        "- {id: a-b, source: a, where: b, statement: C., kind: equality, chapter: d, "
+        f"setting: Small., verdict: {verdict}{note}}}"
+    )
+    (places / "claims.yaml").write_text(entry)
+    for expected, outcome in ((1, True), (2, False)):
+        claims.check("a-b", Estimate(1, 0.1), expected=expected)
+        lines = claims.audit(places / "results")
+        assert (lines == []) == (outcome == holds), lines
+    assert claims.ledger()[0].setting == "Small."
+
+
+def test_estimate_of_a_mean_and_of_a_ratio():
+    rng = np.random.default_rng(0)
+    x = rng.normal(3.0, 1.0, size=(2, 4000))
+    of = claims.estimate(x)
+    np.testing.assert_allclose(of.mean, x.mean(1))
+    np.testing.assert_allclose(of.se, x.std(1, ddof=1) / np.sqrt(4000))
+    assert of.n == 4000
+    np.testing.assert_allclose(claims.estimate(x.T, axis=0).se, of.se)
+    # What numerator and denominator share cancels: 2x / x is known exactly.
+    ratio = claims.estimate(2 * x, over=x)
+    np.testing.assert_allclose(ratio.mean, 2)
+    np.testing.assert_allclose(ratio.se, 0, atol=1e-12)
+    # Independent ones: relative variances add.
+    y = rng.normal(5.0, 0.5, size=(2, 4000))
+    relative = np.hypot(1 / 3, 0.5 / 5) / np.sqrt(4000)
+    np.testing.assert_allclose(claims.estimate(x, over=y).se, 0.6 * relative, rtol=0.1)
+    for values, over in (([1.0], None), (3.0, None), ([1, np.nan], None), ("ab", None)):
+        with pytest.raises(ParameterError, match="; got"):
+            claims.estimate(values, over=over)
+    for over in ([1.0, 2.0, 3.0], [0.0, 0.0]):
+        with pytest.raises(ParameterError, match="; got"):
+            claims.estimate([1.0, 2.0], over=over)
+
+
+def test_estimates_are_reckoned_with():
+    """Against the sample standard errors of the same arithmetic on the replicates."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(3.0, 1.0, (2, 1000)), rng.normal(5.0, 0.5, (2, 500))
+    e, f = Estimate.of(x), Estimate.of(y)
+    c = np.array([2.0, -4.0])
+    for made, replicates in (
+        (e[1], x[1]),
+        (e[::-1], x[::-1]),
+        (c * e, c[:, None] * x),
+        (e * c, c[:, None] * x),
+        (e / c, x / c[:, None]),
+        (-e, -x),
+        (e + c, x + c[:, None]),
+        (c - e, c[:, None] - x),
+        (e - 1.5, x - 1.5),
+    ):
+        expected = Estimate.of(replicates)
+        np.testing.assert_allclose(made.mean, expected.mean)
+        np.testing.assert_allclose(made.se, expected.se)
+        assert made.n == 1000
+    for made, sign in ((e + f, 1), (e - f, -1)):
+        np.testing.assert_allclose(made.mean, x.mean(1) + sign * y.mean(1))
+        np.testing.assert_allclose(made.se**2, x.var(1, ddof=1) / 1000 + y.var(1, ddof=1) / 500)
+        assert made.n == 500
+    assert (e - Estimate(1, 0)).n == 1000 and Estimate(1, 0).n is None
