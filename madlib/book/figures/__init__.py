@@ -1,7 +1,7 @@
 """Figures of the book."""
 
 from madlib.book.figures.curves import Band, curves, points, trajectories
-from madlib.book.figures.maps import clouds, heatmap, images, paths
+from madlib.book.figures.maps import clouds, heatmap, images
 from madlib.book.figures.panels import Panel, figure
 from madlib.book.figures.save import SavedFigure, format_caption, save
 from madlib.book.figures.schematic import schematic
@@ -18,7 +18,6 @@ __all__ = [
     "format_caption",
     "heatmap",
     "images",
-    "paths",
     "points",
     "save",
     "schematic",

@@ -1,28 +1,26 @@
-"""Pictures of sets and of grids: points in the plane, images, maps over two settings, paths."""
+"""Sets of points in the plane, images, and maps over two settings."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 
-from madlib.book.figures.curves import _hues, _items
-from madlib.book.figures.marks import Label, label_ends, theory_line
+from madlib.book.figures.marks import theory_line
 from madlib.book.figures.page import INK_IMAGE
-from madlib.book.figures.panels import Panel
-from madlib.book.figures.style import INK, MAP_INK
+from madlib.book.figures.panels import THEORY, Panel
+from madlib.book.figures.style import MAP_INK, colors_for
 from madlib.errors import as_reals, require
 
 
 def clouds(
-    sets: Mapping[str, Any],
+    sets: dict[str, Any],
     *,
-    fits: Mapping[str, Any] | None = None,
+    fits: dict[str, Any] | None = None,
     theory: Any = (),
-    by: Mapping[str, Any] | None = None,
+    by: dict[str, Any] | None = None,
     colors: Any = None,
     size: float = 2.2,
     **axes: Any,
@@ -34,61 +32,58 @@ def clouds(
         fits: `{label: params}`, `mean` [2] and `chol` [2, 2] of a normal distribution, or of
             several [k, ...]: ellipses at two standard deviations, in the color of the label.
         theory: a sequence of such params, drawn wide and pale.
-        by: `{name: values}`, which the labels stand for, in order: colors go with the values.
+        by: `{name: values}` for which the labels stand, in order: colors go with the values.
         colors: a regime or color for all, or `{label: regime or color}`.
         size: of the points.
-        **axes: as in `trajectories`.
+        **axes: as in `curves`.
 
     Returns:
-        The panel, for `figure`; its table has the points, and mean and covariance of the fits.
+        The panel, for `figure`; its table has the points, and mean and covariance of the ellipses.
+
+    Example:
+        >>> panel = clouds({"real": np.zeros((3, 2))})
+        >>> panel.table.columns.tolist()
+        ['series', 'x1', 'x2']
     """
     fits = fits or {}
     labels = list(dict.fromkeys([*sets, *fits]))
-    hues = dict(zip(labels, _hues(colors, labels, by), strict=True))
-    theory = list(theory)
+    hues = dict(zip(labels, colors_for(colors, labels, by), strict=True))
+    points = {label: as_reals(values, "points") for label, values in sets.items()}
+    components = {label: _components(params) for label, params in fits.items()}
+    real = [component for params in theory for component in _components(params)]
     frames = [
-        pd.DataFrame(as_reals(points, "points"), columns=["x1", "x2"]).assign(series=label)
-        for label, points in sets.items()
+        pd.DataFrame({"series": label, "x1": xy[:, 0], "x2": xy[:, 1]})
+        for label, xy in points.items()
     ]
-    for label, params in [*fits.items(), *(("theory", params) for params in theory)]:
-        for mean, chol in _components(params):
-            row = dict(zip(["mean_1", "mean_2"], mean, strict=True))
-            row |= dict(zip(["cov_11", "cov_12", "cov_22"], (chol @ chol.T)[[0, 0, 1], [0, 1, 1]]))
-            frames.append(pd.DataFrame([{"series": label} | row]))
+    names = ["mean_1", "mean_2", "cov_11", "cov_12", "cov_22"]
+    for label, normals in (components | ({"theory": real} if real else {})).items():
+        rows = [[*mean, *(chol @ chol.T)[np.triu_indices(2)]] for mean, chol in normals]
+        frames.append(pd.DataFrame(rows, columns=names).assign(series=label))
 
     def draw(ax: Axes) -> Any:
-        for params in theory:
-            for component in _components(params):
-                theory_line(ax, *_ellipse(*component))
-        for label, points in sets.items():
-            x, y = np.asarray(points, float).T
-            ax.plot(x, y, "o", color=hues[label], markersize=size, markeredgewidth=0, alpha=0.7)
-        for label, params in fits.items():
-            for component in _components(params):
-                ax.plot(*_ellipse(*component), color=hues[label])
+        for normal in real:
+            theory_line(ax, *_ellipse(*normal))
+        for label, xy in points.items():
+            ax.plot(*xy.T, "o", color=hues[label], markersize=size, markeredgewidth=0, alpha=0.7)
+        for label, normals in components.items():
+            for normal in normals:
+                ax.plot(*_ellipse(*normal), color=hues[label])
         handles = [ax.plot([], [], "o", color=hues[label], label=label)[0] for label in labels]
-        several = len(labels) > 1
-        return lambda: (
-            several
-            and ax.legend(
-                handles=handles, loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.2
-            )
-        )
+        corner = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+        return lambda: len(labels) > 1 and ax.legend(handles=handles, **corner)
 
-    key = ("Ellipses: two standard deviations.",) * bool(fits or theory)
-    key += ("Wide pale: the real distribution.",) * bool(theory)
+    key = ("Ellipses: two standard deviations.",) * bool(fits or real)
+    key += ("Wide pale ellipses: the real distribution.",) * bool(real)
     settings = {"aspect": "equal", "xlabel": "$x_1$", "ylabel": "$x_2$"} | axes
     return Panel(draw, pd.concat(frames, ignore_index=True), settings, key, tuple(hues.items()))
 
 
 def _components(params: Any) -> list[tuple[np.ndarray, np.ndarray]]:
     mean, chol = np.asarray(params.mean, float), np.asarray(params.chol, float)
-    require(
-        mean.shape[-1:] == (2,) and chol.shape == (*mean.shape, 2) and mean.ndim <= 2,
-        "an ellipse needs a normal distribution in two dimensions",
-        f"mean {mean.shape} and chol {chol.shape}",
-        "Pick one replicate and generation.",
-    )
+    fine = mean.shape[-1:] == (2,) and chol.shape == (*mean.shape, 2) and mean.ndim <= 2
+    required = "an ellipse needs a normal distribution in two dimensions"
+    given = f"mean {mean.shape} and chol {chol.shape}"
+    require(fine, required, given, "Pick one replicate and generation.")
     return list(zip(mean.reshape(-1, 2), chol.reshape(-1, 2, 2), strict=True))
 
 
@@ -97,45 +92,42 @@ def _ellipse(mean: np.ndarray, chol: np.ndarray) -> np.ndarray:
     return mean[:, None] + 2 * chol @ np.stack([np.cos(angle), np.sin(angle)])
 
 
-def images(rows: Mapping[str, Any], *, vmax: float = 1.0, **axes: Any) -> Panel:
-    """Show grayscale images, a row for each label, as ink on paper.
+def images(rows: dict[str, Any], *, vmax: float = 1.0, **axes: Any) -> Panel:
+    """Show square grayscale images, a row for each label, as ink on paper.
 
     Args:
-        rows: `{label: images}`, [n, h, w] or [n, h * w] of squares, n the same in every row; 0 is
-            paper.
+        rows: `{label: images}`, [n, side, side] or [n, side^2], as many in every row; 0 is paper.
         vmax: full ink.
-        **axes: as in `trajectories`.
+        **axes: as in `curves`.
 
     Returns:
         The panel, for `figure`; its table has a row per image and a column per pixel.
+
+    Example:
+        >>> images({"real": np.zeros((3, 64)), "t = 1": np.ones((3, 64))}).table.shape
+        (6, 66)
     """
-    stacked = {label: as_reals(row, "images") for label, row in rows.items()}
-    shapes = {row.shape for row in stacked.values()}
-    require(
-        len(shapes) == 1 and len(next(iter(shapes))) in (2, 3),
-        "rows of images must be [n, h, w] or [n, h * w], with one shape for all rows",
-        shapes,
-        "Show as many images of one size in every row.",
-    )
-    sheet = np.stack(list(stacked.values()))
-    side = round(sheet.shape[-1] ** 0.5)
-    sheet = sheet.reshape(*sheet.shape[:2], *(sheet.shape[2:] if sheet.ndim == 4 else (side, side)))
-    n_rows, n, h, w = sheet.shape
-    gap = max(1, h // 8)
-    padded = np.pad(sheet, [(0, 0), (0, 0), (0, gap), (0, gap)])
-    padded = padded.transpose(0, 2, 1, 3).reshape(n_rows * (h + gap), n * (w + gap))[:-gap, :-gap]
+    n, side = len(next(iter(rows.values()))), round(np.size(next(iter(rows.values()))[0]) ** 0.5)
+    for label, row in rows.items():
+        required = f"rows must be {n} images of {side} by {side} pixels"
+        given = f"{np.shape(row)} for {label!r}"
+        require(np.size(row) == n * side**2, required, given, "Show as many in every row.")
+    sheet = np.stack([as_reals(row, "images").reshape(n, side, side) for row in rows.values()])
     index = pd.MultiIndex.from_product([rows, range(n)], names=["series", "image"])
-    table = pd.DataFrame(sheet.reshape(n_rows * n, h * w), index).add_prefix("pixel_")
+    table = pd.DataFrame(sheet.reshape(-1, side**2), index).add_prefix("pixel_").reset_index()
+    gap = max(1, side // 8)
+    step = side + gap
+    sheet = np.pad(sheet, [(0, 0), (0, 0), (0, gap), (0, gap)]).transpose(0, 2, 1, 3)
+    sheet = sheet.reshape(len(rows) * step, n * step)[:-gap, :-gap].clip(0)
 
     def draw(ax: Axes) -> Any:
-        gray = {"cmap": "gray_r", "vmin": 0, "vmax": vmax, "gid": INK_IMAGE}
-        ax.imshow(np.clip(padded, 0, None), **gray)
+        ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=vmax, gid=INK_IMAGE)
         ax.set_axis_off()
-        for row, label in enumerate(rows):
-            ax.text(-gap - 0.5, row * (h + gap) + (h - 1) / 2, label, ha="right", va="center")
+        for i, label in enumerate(rows):
+            ax.text(-gap, i * step + (side - 1) / 2, label, ha="right", va="center")
         return lambda: None
 
-    return Panel(draw, table.reset_index(), axes)
+    return Panel(draw, table, axes)
 
 
 def heatmap(
@@ -147,116 +139,79 @@ def heatmap(
     span: float | None = None,
     limits: tuple[float, float] = (0.0, 1.0),
     theory: Any = (),
-    log: str = "xy",
-    names: tuple[str, str, str] = ("x", "y", "z"),
     **axes: Any,
 ) -> Panel:
     """Show a quantity over a grid of two settings.
 
     Args:
-        x: [n_x], increasing.
-        y: [n_y], increasing.
+        x: [n_x], increasing, or `{name: [n_x]}` to name its column in the table.
+        y: [n_y], alike.
         z: [n_y, n_x]; NaN leaves the cell empty.
         label: the quantity, beside the color bar.
-        span: for a ratio, which changes its meaning at 1: colors diverge from there, down to
-            1 / span and up to span, and a line is drawn where it is 1.
+        span: for a ratio, whose meaning changes at 1: colors diverge from there, down to 1 / span
+            and up to span, and a line is drawn where it is 1.
         limits: of the colors, where there is no span.
-        theory: `(x, y)`, or a sequence of them: lines drawn wide and pale.
-        log: which axes are logarithmic.
-        names: of the columns of the table.
-        **axes: as in `trajectories`.
+        theory: lines `(x, y)`, drawn wide and pale.
+        **axes: as in `curves`.
 
     Returns:
         The panel, for `figure`.
+
+    Example:
+        >>> heatmap({"n_r": [1, 10]}, {"n_s": [1, 10]}, np.ones((2, 2)), label="ratio", span=4)
+        ... # doctest: +ELLIPSIS
+        Panel(...)
     """
-    x, y, z = as_reals(x, "x"), as_reals(y, "y"), np.asarray(z, float)
+    (x_name, x), (y_name, y) = (
+        next(iter(v.items())) if isinstance(v, dict) else (name, v)
+        for name, v in (("x", x), ("y", y))
+    )
+    x, y, z = as_reals(x, x_name), as_reals(y, y_name), np.asarray(z, float)
     require(z.shape == (len(y), len(x)), f"z must be [{len(y)}, {len(x)}]", z.shape, "Transpose.")
-    lines = [theory] if type(theory) is tuple and len(theory) else list(theory)
+    log = axes.get("log", "")
+    edges = [_edges(x, "x" in log), _edges(y, "y" in log)]
     norm = Normalize(*limits) if span is None else LogNorm(1 / span, span)
-    edges = [_edges(values, letter in log) for values, letter in ((x, "x"), (y, "y"))]
 
     def draw(ax: Axes) -> Any:
         cmap = "viridis" if span is None else "PuOr_r"
         mesh = ax.pcolormesh(*edges, z, norm=norm, cmap=cmap, rasterized=True)
-        for line in lines:
+        for line in theory:
             theory_line(ax, *line, on_map=True)
         if span is not None and np.nanmin(z) < 1 < np.nanmax(z):
             ax.contour(x, y, z, levels=[1], colors=MAP_INK, linewidths=1.2)
-        for spine in ax.spines.values():
-            spine.set_visible(False)
+        ax.spines[:].set_visible(False)
         return lambda: _color_bar(ax, mesh, z, label, span)
 
-    key = ("Thin line: where the color is that of 1.",) * (span is not None)
-    key += ("Wide pale lines: theory.",) * bool(lines)
-    columns = dict(zip(names, (*(v.ravel() for v in np.meshgrid(x, y)), z.ravel()), strict=True))
-    frames = [pd.DataFrame(columns)]
-    frames += [pd.DataFrame({names[0]: a, f"{names[1]}_theory": b}) for a, b in lines]
-    settings = {"log": log, "xlim": edges[0][[0, -1]], "ylim": edges[1][[0, -1]]} | axes
-    table = pd.concat(frames, ignore_index=True)
+    key = ("Thin dark line: 1.",) * (span is not None) + (THEORY,) * (len(theory) > 0)
+    grid_x, grid_y = np.meshgrid(x, y)
+    frames = [{x_name: grid_x.ravel(), y_name: grid_y.ravel(), "value": z.ravel()}]
+    frames += [{x_name: a, "theory": b} for a, b in theory]
+    table = pd.concat(map(pd.DataFrame, frames), ignore_index=True)
+    settings = {"xlim": edges[0][[0, -1]], "ylim": edges[1][[0, -1]]} | axes
     return Panel(draw, table, settings, key, (label, span, limits))
 
 
 def _color_bar(ax: Axes, mesh: Any, z: np.ndarray, label: str, span: float | None) -> None:
-    low, high = np.nanmin(z) < mesh.norm.vmin, np.nanmax(z) > mesh.norm.vmax
-    extend = "both" if low and high else "min" if low else "max" if high else "neither"
-    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.03, aspect=24, extend=extend)
+    beyond = bool(np.nanmin(z) < mesh.norm.vmin), bool(np.nanmax(z) > mesh.norm.vmax)
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}
+    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.03, aspect=24, extend=extend.get(beyond, "neither"))
     bar.set_label(label)
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
     bar.solids.set_rasterized(True)
     if span is not None:
-        steps = [s for s in (2, 5, 10, 100) if s <= span]
-        bar.set_ticks([1 / s for s in reversed(steps)] + [1.0, *steps], minor=False)
-        bar.ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:g}"))
-        bar.ax.minorticks_off()
+        steps = np.array([step for step in (2, 5, 10, 100) if step <= span])
+        bar.ax.yaxis.set_major_locator(FixedLocator([*1 / steps, 1, *steps]))
+        bar.ax.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        bar.ax.yaxis.set_minor_locator(NullLocator())
         bar.ax.axhline(1, color=MAP_INK, linewidth=1.2)
 
 
 def _edges(centers: np.ndarray, log: bool) -> np.ndarray:
     """Borders of cells around their centers, [n + 1]."""
-    require(
-        len(centers) > 1 and (np.diff(centers) > 0).all() and (not log or centers[0] > 0),
-        "the axes of a map must increase, have two values or more, and be positive where log",
-        centers[:4],
-        "Sort them, or choose log=''.",
-    )
+    fine = len(centers) > 1 and (np.diff(centers) > 0).all() and (not log or centers[0] > 0)
+    required = "the axes of a map must increase, and be positive where they are logarithmic"
+    require(fine, required, centers[:4], "Sort them, or change log.")
     values = np.log(centers) if log else centers
     inner = (values[1:] + values[:-1]) / 2
     edges = np.concatenate([[2 * values[0] - inner[0]], inner, [2 * values[-1] - inner[-1]]])
     return np.exp(edges) if log else edges
-
-
-def paths(runs: Mapping[str, tuple[Any, Any]], generation: Any, **options: Any) -> Panel:
-    """Draw one quantity against another, with a point for each generation.
-
-    Args:
-        runs: `{label: (x, y)}`, each [n_generations].
-        generation: [n_generations], written at the first and last points.
-        **options: `by` and `colors`, as in `trajectories`, and settings of axes.
-
-    Returns:
-        The panel, for `figure`.
-    """
-    colors, by = options.pop("colors", None), options.pop("by", None)
-    hues = _hues(colors, list(runs), by)
-    t = np.asarray(generation)
-    frames = [
-        pd.DataFrame({"series": label, "generation": t, "x": x, "y": y})
-        for label, (x, y) in runs.items()
-    ]
-
-    def draw(ax: Axes) -> Any:
-        for hue, (x, y) in zip(hues, runs.values(), strict=True):
-            ax.plot(x, y, "o-", color=hue, linewidth=0.9, markersize=2.4)
-            for i in (0, -1):
-                ax.annotate(
-                    f"$t = {t[i]}$" if i == 0 else f"{t[i]}",
-                    (x[i], y[i]),
-                    (0, 4),
-                    textcoords="offset points",
-                    ha="center",
-                )
-        ends = [Label(k, x, y, hue) for (k, (x, y)), hue in zip(runs.items(), hues, strict=True)]
-        return lambda: label_ends(ax, ends)
-
-    axes = {"xmargin": 0.06} | options
-    return Panel(draw, pd.concat(frames, ignore_index=True), axes, (), tuple(runs))

@@ -1,27 +1,20 @@
-"""What is drawn into one axes: theory, logarithmic axes, labels beside the ends of lines."""
+"""Marks in one axes: theory, logarithmic axes, and labels beside the ends of lines."""
 
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
-from matplotlib import patheffects, ticker
+from matplotlib import patheffects, rcParams, ticker
 from matplotlib.axes import Axes
 
-from madlib.book.figures.style import INK, MAP_INK, MAP_PAPER, mix
+from madlib.book.figures.style import INK, MAP_INK, MAP_PAPER, PALE, mix
 
-_TEXT_SHARE = 0.7  # of a color in its label: at least 4.5:1 on paper and in both themes.
+_TEXT_SHARE = 0.7  # of a color in its words: at least 4.5:1 on paper and in both themes.
 
 
 class Label(NamedTuple):
-    """Words that belong to the end of a line.
-
-    Attributes:
-        text: the words.
-        x, y: [n], the line.
-        color: of the line.
-    """
+    """Words that belong to the end of the line (x, y), [n] each."""
 
     text: str
     x: Any
@@ -29,17 +22,22 @@ class Label(NamedTuple):
     color: str
 
 
+def words_color(color: str) -> str:
+    """The color of words on something of that color."""
+    return INK if color == INK else mix(color, _TEXT_SHARE)
+
+
 def theory_line(ax: Axes, x: Any, y: Any, on_map: bool = False) -> None:
     """Draw a closed form: wide and pale, under everything that was simulated."""
-    pale = {"alpha": 0.25, "linewidth": 3.6, "solid_capstyle": "butt", "zorder": 1.5}
-    (line,) = ax.plot(x, y, color=MAP_INK if on_map else INK, **pale)
+    wide = {"linewidth": 3.6, "solid_capstyle": "butt", "zorder": 1.5}
     if on_map:
         edge = patheffects.Stroke(linewidth=5, foreground=MAP_PAPER, alpha=0.6)
-        line.set_path_effects([edge, patheffects.Normal()])
+        wide |= {"alpha": 0.3, "path_effects": [edge, patheffects.Normal()]}
+    ax.plot(x, y, color=MAP_INK if on_map else PALE, **wide)
 
 
 def log_axis(ax: Axes, which: str = "y") -> None:
-    """Make axes logarithmic, `"x"`, `"y"` or `"xy"`, with decades labeled sparingly.
+    """Make axes logarithmic, `"x"`, `"y"` or `"xy"`, and label decades sparingly.
 
     Zeros fall off the lower end.
     """
@@ -63,54 +61,33 @@ class _LogFormatter(ticker.LogFormatterMathtext):
         return f"{x:,g}" if round(digit, 6) in (1, 2, 5) else ""
 
 
-def label_ends(ax: Axes, labels: Sequence[Label], gap: float = 1.15) -> list[Any]:
-    """Write labels beside the ends of their lines, moved apart to be legible.
+def label_ends(ax: Axes, labels: Sequence[Label]) -> list[Any]:
+    """Write labels beside the last visible points of their lines, moved apart to be legible.
 
     Call it when scales and limits are set and the figure is laid out. A label that had to move is
     joined to its line by a thin one.
-
-    Args:
-        ax: where.
-        labels: of the lines.
-        gap: distance between labels, in lines of text.
-
-    Returns:
-        The annotations.
     """
-    box, dpi = ax.get_window_extent(), ax.figure.dpi
-    size = matplotlib.rcParams["font.size"] * dpi / 72  # pixels
+    box, size = ax.get_window_extent(), rcParams["font.size"] * ax.figure.dpi / 72  # pixels
+    to_axes, bottom = ax.transData - ax.transAxes, min(ax.get_ylim())
     ends = []
     for label in labels:
         x, y = np.broadcast_arrays(*np.atleast_1d(label.x, label.y))
-        low, high = sorted(ax.get_xlim())
-        slack = 1e-9 * (high - low)
-        inside = np.flatnonzero((x >= low - slack) & (x <= high + slack) & np.isfinite(y))
-        if not len(inside):
-            continue
-        level = (
-            max(y[inside[-1]], min(ax.get_ylim())) if ax.get_yscale() == "log" else y[inside[-1]]
-        )
-        place = ax.transAxes.inverted().transform(ax.transData.transform((x[inside[-1]], level)))
-        ends.append((float(np.clip(place[1], 0, 1)), float(place[0]), label))
+        places = to_axes.transform(np.column_stack([x, np.maximum(y, bottom)]))
+        seen = places[np.isfinite(y) & (places[:, 0] > -1e-9) & (places[:, 0] < 1 + 1e-9)]
+        if len(seen):  # the end is the first point where a line runs from right to left.
+            across, up = max(seen[-1], seen[0], key=lambda place: place[0])
+            ends.append((float(np.clip(up, 0, 1)), float(across), label))
     ends.sort(key=lambda end: end[0])
-    levels = _spread([end[0] for end in ends], gap * size / box.height)
-    moved = [abs(level - end[0]) * box.height > 0.6 * size for level, end in zip(levels, ends)]
+    ups = _spread([up for up, *_ in ends], 1.15 * size / box.height)
+    moved = [abs(to - up) * box.height > 0.6 * size for to, (up, *_) in zip(ups, ends, strict=True)]
     aside = (1.3 if any(moved) else 0.4) * size / box.width
+    common = {"xycoords": "axes fraction", "va": "center", "annotation_clip": False}
     written = []
-    for level, is_moved, (y, x, label) in zip(levels, moved, ends, strict=True):
-        line = {"arrowstyle": "-", "linewidth": 0.5, "color": label.color, "shrinkA": 1}
-        written.append(
-            ax.annotate(
-                label.text,
-                (x, y),
-                (x + aside, level),
-                xycoords="axes fraction",
-                color=INK if label.color == INK else mix(label.color, _TEXT_SHARE),
-                va="center",
-                arrowprops=line | {"shrinkB": 0} if is_moved else None,
-                annotation_clip=False,
-            )
-        )
+    for to, is_moved, (up, across, (text, _, _, color)) in zip(ups, moved, ends, strict=True):
+        line = {"arrowstyle": "-", "linewidth": 0.5, "color": color, "relpos": (0, 0.5)}
+        line |= {"shrinkA": 1, "shrinkB": 1}
+        look = common | {"color": words_color(color), "arrowprops": line if is_moved else None}
+        written.append(ax.annotate(text, (across, up), (across + aside, to), **look))
     return written
 
 

@@ -6,12 +6,13 @@ import io
 import re
 from typing import Any
 
+from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from madlib.book.figures.style import MM, STYLE, WIDTHS, in_style, recolor
+from madlib.book.figures.style import DPI, STYLE, WIDTHS, recolor
 
 INK_IMAGE = "ink-image"  # gid of an image whose grays are ink.
 _CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG, "png": FigureCanvasAgg}
@@ -22,24 +23,23 @@ _INK_FILTER = (
 )
 
 
-def lay_out(fig: Figure) -> None:
-    """Place everything, once, so that it is the same in all formats."""
-    engine = fig.get_layout_engine()
-    if engine is not None:
-        for _ in range(2):  # axes of equal aspect have their shape after the first.
+def lay_out(fig: Figure, times: int = 2) -> None:
+    """Place everything; axes of equal aspect have their shape after the first time."""
+    for _ in range(times):
+        if engine := fig.get_layout_engine():
             engine.execute(fig)
 
 
 def render(fig: Figure, kind: str, **metadata: Any) -> bytes:
     """One format; `fig.savefig` would draw everything twice, to see how large it is."""
     stream = io.BytesIO()
-    fig.dpi = STYLE["savefig.dpi"]
+    fig.dpi = DPI
     getattr(_CANVASES[kind](fig), f"print_{kind}")(stream, metadata=metadata)
     return stream.getvalue()
 
 
-def transparent_svg(fig: Figure, **metadata: Any) -> str:
-    """The drawing without its ground."""
+def render_transparent(fig: Figure, **metadata: Any) -> str:
+    """The drawing without its ground, as SVG."""
     for patch in (fig.patch, *(ax.patch for ax in fig.axes)):
         patch.set_facecolor("none")
     return render(fig, "svg", **metadata).decode()
@@ -51,13 +51,12 @@ def on_white(svg: str) -> str:
     return svg[:at] + '<rect width="100%" height="100%" fill="#ffffff"/>\n' + svg[at:]
 
 
-@in_style
 def show(fig: Figure) -> str:
     """A figure that is not saved, as an element of a page."""
-    lay_out(fig)
-    svg = transparent_svg(fig, Date=None)
-    name = hashlib.sha256(svg.encode()).hexdigest()[:8]
-    return to_page(svg, f"figure-{name}", "", fig)
+    with style.context([*STYLE, {"svg.hashsalt": "shown"}]):
+        lay_out(fig)
+        svg = render_transparent(fig, Date=None)
+    return to_page(svg, f"figure-{hashlib.sha256(svg.encode()).hexdigest()[:8]}", "", fig)
 
 
 def to_page(svg: str, label: str, caption: str, fig: Figure) -> str:
@@ -72,14 +71,14 @@ def to_page(svg: str, label: str, caption: str, fig: Figure) -> str:
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{label}-\1"', svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{label}-\1)", svg)
     svg = re.sub(r'href="#([^"]+)"', rf'href="#{label}-\1"', svg)
-    viewbox = re.search(r'viewBox="[^"]+"', svg)
-    # All figures of a page are shown at one scale, and so is their type. On a phone a wide one
+    # All figures of a page are shown at one scale, and so is their type; on a phone a wide one
     # scrolls inside its own box.
-    share = fig.get_figwidth() / (WIDTHS["page"] * MM)
+    (viewbox,) = re.findall(r'viewBox="[^"]+"', svg)[:1]
+    share = fig.get_figwidth() / WIDTHS["page"]
     shape = f"width:{share:.2%};min-width:{34 * share:.4g}rem;max-width:{60 * share:.4g}rem"
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'{viewbox and viewbox.group()} role="img" aria-label="{html.escape(caption)}" '
+        f'{viewbox} role="img" aria-label="{html.escape(caption)}" '
         f'fill="currentColor" style="{shape};height:auto;display:block;margin:0 auto">'
     )
     body = svg[svg.index(">") + 1 :]

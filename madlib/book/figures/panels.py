@@ -1,22 +1,24 @@
-"""`Panel`: one drawing with its numbers; `figure` puts panels together and saves them."""
+"""`Panel`, a drawing with its numbers; and `figure`, which saves one or more of them."""
 
 import dataclasses
 import string
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import style
 from matplotlib.axes import Axes
 
 from madlib.book.figures.marks import log_axis
 from madlib.book.figures.page import lay_out
 from madlib.book.figures.save import SavedFigure, save
-from madlib.book.figures.style import BookFigure, in_style, subplots
+from madlib.book.figures.style import STYLE, BookFigure, subplots
 from madlib.errors import require
 
+THEORY = "Wide pale lines: theory."
 _LETTERS = string.ascii_lowercase
-_HEIGHTS = {1: 60.0, 2: 64.0, 3: 54.0}  # mm, by panels in a row; 46 for more.
+_HEIGHTS = {1: 60.0, 2: 64.0, 3: 54.0}  # mm of a row, by panels in it; 46 for more.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +35,12 @@ class Panel:
 
     draw: Callable[[Axes], Callable[[], Any]]
     table: pd.DataFrame = dataclasses.field(repr=False)
-    axes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    axes: dict[str, Any] = dataclasses.field(default_factory=dict)
     key: tuple[str, ...] = ()
     legend: Any = None
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return _compose((self,), 1, "column", None, None)._repr_mimebundle_()
+        return _compose([self], 1)._repr_mimebundle_()
 
 
 def figure(
@@ -48,26 +50,19 @@ def figure(
     parameters: dict[str, Any],
     reproduces: str | None = None,
     n_columns: int | None = None,
-    width: Literal["column", "page"] | None = None,
-    height: float | None = None,
-    width_ratios: Sequence[float] | None = None,
+    **layout: Any,
 ) -> SavedFigure:
     """Draw panels side by side, and save the figure with its table.
 
-    Panels are lettered where there is more than one; those with the same `ylabel` share the axis,
-    and so do those of one column with the same `xlabel`. The caption is completed by sentences on
-    lines, bands and numbers of replicates.
+    More than one panel are lettered. Panels with one `ylabel` share its axis, and so do those of a
+    column with one `xlabel`. Sentences on lines, bands and replicates complete the caption.
 
     Args:
         *panels: from `trajectories` and the other functions of this package.
-        label: `fig-` and words in lower case.
-        caption: stands alone; `{n_s}` is replaced by the parameter.
-        parameters: returned by `check_parameters`.
-        reproduces: bib key and place, for instance `"alemohammad2023, Figure 11"`.
+        label, caption, parameters, reproduces: as in `save`.
         n_columns: panels in a row; by default all.
-        width: `"column"` (88 mm) or `"page"` (180 mm), by default that for more than one panel.
-        height: in mm.
-        width_ratios: of the columns.
+        **layout: `width`, `"column"` (88 mm) or `"page"` (180 mm, by default for more than one
+            panel); `height` in mm; `width_ratios` of the columns.
 
     Returns:
         The figure on disk, which shows itself; its `table` is that of all panels.
@@ -76,49 +71,46 @@ def figure(
         ParameterError: without panels, or for a label, caption or source that is not as described.
     """
     require(panels, "a figure needs at least one panel", "none", "Pass figures.trajectories(...).")
-    width = width or ("column" if len(panels) == 1 else "page")
-    fig = _compose(panels, n_columns or len(panels), width, height, width_ratios)
+    fig = _compose(panels, n_columns or len(panels), **layout)
     tables = [panel.table for panel in panels]
     if len(panels) > 1:
-        tables = [t.assign(panel=letter) for t, letter in zip(tables, _LETTERS, strict=False)]
-    key = _key(panels)
+        for letter, table in zip(_LETTERS, tables, strict=False):
+            table.insert(0, "panel", letter)
     data = pd.concat(tables, ignore_index=True)
-    if len(panels) > 1:
-        data = data[["panel", *(name for name in data if name != "panel")]]
-    given = {"caption": caption, "data": data, "parameters": parameters, "reproduces": reproduces}
-    return save(fig, label, **given, key=key)
+    provenance = {"caption": caption, "parameters": parameters, "reproduces": reproduces}
+    return save(fig, label, data=data, key=_key(panels), **provenance)
 
 
-@in_style
 def _compose(
     panels: Sequence[Panel],
     n_columns: int,
-    width: Literal["column", "page"],
-    height: float | None,
-    width_ratios: Sequence[float] | None,
+    width: Any = None,
+    height: float | None = None,
+    width_ratios: Any = None,
 ) -> BookFigure:
     n_rows = -(-len(panels) // n_columns)
+    width = width or ("column" if len(panels) == 1 else "page")
     height = height or n_rows * _HEIGHTS.get(n_columns, 46.0)
-    fig, grid = subplots(n_columns, n_rows, width, height, squeeze=False, width_ratios=width_ratios)
-    places = [divmod(i, n_columns) for i in range(n_rows * n_columns)]
-    legends = []
-    for letter, panel, place in zip(_LETTERS, panels, places, strict=False):
-        ax = grid[place]
-        legends.append(panel.draw(ax))
-        settings = dict(panel.axes)
-        log_axis(ax, settings.pop("log", ""))
-        ax.set(**settings)
-        if len(panels) > 1:
-            title = f"$\\mathbf{{{letter}}}$  {ax.get_title('left')}"
-            ax.set_title(title.rstrip(), loc="left")
-    for place in places[len(panels) :]:
-        grid[place].remove()
-    _share({place: grid[place] for place in places[: len(panels)]})
-    lay_out(fig)
-    for i, (panel, legend) in enumerate(zip(panels, legends, strict=True)):
-        rest_of_row = panels[i + 1 : (i // n_columns + 1) * n_columns]
-        if all(panel.legend != other.legend for other in rest_of_row):
-            legend()
+    with style.context(STYLE):
+        grid = {"squeeze": False, "width_ratios": width_ratios}
+        fig, grid = subplots(n_columns, n_rows, width, height, **grid)
+        axes = {divmod(i, n_columns): ax for i, ax in enumerate(grid.flat)}
+        drawn = list(zip(_LETTERS, panels, axes.items(), strict=False))
+        legends = [panel.draw(ax) for _, panel, (_, ax) in drawn]
+        for letter, panel, (_, ax) in drawn:
+            settings = {"log": ""} | panel.axes
+            log_axis(ax, settings.pop("log"))
+            ax.set(**settings)
+            if len(panels) > 1:
+                ax.set_title(f"$\\mathbf{{{letter}}}$  {ax.get_title('left')}".rstrip())
+        for ax in list(axes.values())[len(panels) :]:
+            ax.remove()
+        _share({place: ax for _, _, (place, ax) in drawn})
+        lay_out(fig, 1)
+        for i, (panel, legend) in enumerate(zip(panels, legends, strict=True)):
+            rest_of_row = panels[i + 1 : (i // n_columns + 1) * n_columns]
+            if all(panel.legend != other.legend for other in rest_of_row):
+                legend()
     return fig
 
 
@@ -130,7 +122,7 @@ def _share(axes: dict[tuple[int, int], Axes]) -> None:
         groups.setdefault(("x", ax.get_xlabel(), column), []).append((row, column))
     for (name, label, _), places in groups.items():
         limits = np.array([getattr(axes[place], f"get_{name}lim")() for place in places])
-        if not label or len(places) < 2 or (limits[:, 0] > limits[:, 1]).any():
+        if not label or (limits[:, 0] > limits[:, 1]).any():
             continue
         for row, column in places:
             ax = axes[row, column]
@@ -147,7 +139,8 @@ def _key(panels: Sequence[Panel]) -> str:
     """What the lines and bands of a figure are: once for all panels, or panel by panel."""
     told: dict[str, list[str]] = {}
     for sentence in dict.fromkeys(sentence for panel in panels for sentence in panel.key):
-        where = [letter for letter, panel in zip(_LETTERS, panels) if sentence in panel.key]
+        where = [letter for letter, p in zip(_LETTERS, panels, strict=False) if sentence in p.key]
         everywhere = len(where) == sum(bool(panel.key) for panel in panels)
         told.setdefault("" if everywhere else f"({', '.join(where)}) ", []).append(sentence)
-    return " ".join(where + " ".join(sentences) for where, sentences in told.items())
+    told[""] = told.pop("", [])  # last, and so of all panels.
+    return " ".join(where + " ".join(sentences) for where, sentences in told.items()).strip()

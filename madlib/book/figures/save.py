@@ -12,13 +12,18 @@ import pandas as pd
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from madlib.book.figures.page import lay_out, on_white, render, to_page, transparent_svg
+import madlib
+from madlib.book.figures.page import lay_out, on_white, render, render_transparent, to_page
 from madlib.book.figures.style import STYLE
 from madlib.book.results import write_result
 from madlib.errors import ParameterError, require
 
-_PACKAGES = ("madlib", "jax", "numpy", "matplotlib")
-YEAR = 2026  # of the version, as in CITATION.cff.
+# As in CITATION.cff, of this version; a book with an address has its url here, too.
+CITATION = {
+    "author": "{The madlib authors}",
+    "year": "2026",
+    "howpublished": "madlib: a book on self-consuming generative models",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,46 +74,35 @@ def save(
     Raises:
         ParameterError: for a label, caption, table or source that is not as described.
     """
-    require(
-        isinstance(label, str) and re.fullmatch(r"fig(-[a-z0-9]+)+", label),
-        "label must be 'fig-' and words in lower case joined by '-'",
-        repr(label),
-        "Rename it, for instance 'fig-fresh-phase'.",
-    )
-    require(
-        isinstance(data, pd.DataFrame) and not data.empty,
-        "data must be a pandas DataFrame with the plotted numbers",
-        f"an empty {type(data).__name__}" if hasattr(data, "empty") else type(data).__name__,
-        "Build one with pd.DataFrame({...}).",
-    )
-    require(
-        reproduces is None or re.fullmatch(r"[a-z]+\d{4}[a-z]*, \S.*", reproduces),
-        "reproduces must be a bib key, a comma and a place",
-        repr(reproduces),
-        "Write it as 'alemohammad2023, Figure 11'.",
-    )
-    text = " ".join([format_caption(caption, parameters), key]).strip()
-    csv = data.to_csv(index=False, lineterminator="\n", float_format="%.9g").encode()
-    provenance = {
-        "label": label,
-        "caption": text,
-        "reproduces": reproduces,
-        "parameters": parameters,
-        "versions": {name: _version(name) for name in _PACKAGES},
-        "sha256": hashlib.sha256(csv).hexdigest(),
-    }
+    fine = isinstance(label, str) and re.fullmatch(r"fig(-[a-z0-9]+)+", label)
+    required = "label must be 'fig-' and words in lower case joined by '-'"
+    require(fine, required, repr(label), "Rename it, for instance 'fig-fresh-phase'.")
+    fine = isinstance(data, pd.DataFrame) and not data.empty
+    required = "data must be a pandas DataFrame with the plotted numbers"
+    given = f"a {type(data).__name__}{' that is empty' * isinstance(data, pd.DataFrame)}"
+    require(fine, required, given, "Build one with pd.DataFrame({...}).")
+    fine = reproduces is None or re.fullmatch(r"[a-z]+\d{4}[a-z]*, \S.*", reproduces)
+    required = "reproduces must be a bib key, a comma and a place"
+    require(fine, required, repr(reproduces), "Write it as 'alemohammad2023, Figure 11'.")
+    text = f"{format_caption(caption, parameters)} {key}".strip()
+    csv = data.to_csv(index=False, lineterminator="\n", float_format="%.9g")
+    provenance = {"label": label, "caption": text, "reproduces": reproduces}
+    provenance |= {"parameters": parameters, "sha256": hashlib.sha256(csv.encode()).hexdigest()}
+    versions = {name: metadata.version(name) for name in ("jax", "numpy", "matplotlib")}
+    provenance["versions"] = {"madlib": madlib.__version__} | versions
     pretty = {"sort_keys": True, "ensure_ascii": False, "default": _plain}
     record = json.dumps(provenance, **pretty)
-    with style.context(["default", STYLE, {"svg.hashsalt": label}]):
+    with style.context([*STYLE, {"svg.hashsalt": label}]):
         lay_out(fig)
         fig.set_layout_engine("none")
-        pdf = render(fig, "pdf", Subject=record, Title=label, CreationDate=None)
-        png = render(fig, "png", Description=record, Title=label)
-        svg = transparent_svg(fig, Description=record, Title=label, Date=None)
+        files: dict[str, Any] = {
+            "pdf": render(fig, "pdf", Subject=record, Title=label, CreationDate=None),
+            "png": render(fig, "png", Description=record, Title=label),
+        }
+        svg = render_transparent(fig, Description=record, Title=label, Date=None)
+    files |= {"svg": on_white(svg), "csv": csv, "bib": _bibtex(label, text, reproduces)}
     # The JSON comes last: where it is, the rest is.
-    files = {"pdf": pdf, "png": png, "svg": on_white(svg), "csv": csv}
-    files["bib"] = _bibtex(label, text, reproduces)
-    files["json"] = json.dumps(provenance, **pretty, indent=2) + "\n"
+    files["json"] = json.dumps(provenance, indent=2, **pretty) + "\n"
     for kind, content in files.items():
         content = content.encode() if isinstance(content, str) else content
         write_result(f"figures/{label}.{kind}", content)
@@ -129,23 +123,14 @@ def format_caption(caption: str, parameters: dict[str, Any]) -> str:
         >>> format_caption("{n_s} samples, at {lam}.", {"n_s": 10000, "lam": [1.0, 0.5]})
         '10,000 samples, at 1 and 0.5.'
     """
-    require(
-        isinstance(caption, str) and caption.strip(),
-        "caption must be a sentence that stands alone",
-        repr(caption),
-        "Write one.",
-    )
+    fine = isinstance(caption, str) and caption.strip()
+    require(fine, "caption must be a sentence that stands alone", repr(caption), "Write one.")
     try:
         return " ".join(_CaptionFormatter().vformat(caption, (), parameters).split())
-    except (KeyError, IndexError, AttributeError) as error:
+    except (LookupError, AttributeError, ValueError) as error:
         raise ParameterError(
-            f"caption placeholders must be parameters ({', '.join(parameters) or 'none here'}); "
-            f"got {error.args[0]!r}. Write {{{{ and }}}} for the braces of math."
-        ) from None
-    except ValueError as error:
-        raise ParameterError(
-            f"caption must have matching braces; got {error}. "
-            "Write {{ and }} for the braces of math."
+            f"placeholders of a caption must be parameters ({', '.join(parameters) or 'none here'})"
+            f"; got {error.args[0]!r}. Write {{{{ and }}}} for the braces of math."
         ) from None
 
 
@@ -154,55 +139,26 @@ class _CaptionFormatter(string.Formatter):
         if isinstance(value, list | tuple):
             words = [self.format_field(item, spec) for item in value]
             return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-        if not spec and isinstance(value, int) and not isinstance(value, bool) and value >= 10_000:
-            spec = ","
-        if not spec and isinstance(value, float):
-            spec = "g"
+        if not spec and isinstance(value, int | float) and not isinstance(value, bool):
+            spec = "g" if isinstance(value, float) else "," if value >= 10_000 else ""
         return super().format_field(value, spec)
 
 
 def _bibtex(label: str, caption: str, reproduces: str | None) -> str:
     title = re.split(r"(?<=[.?!])\s", caption)[0].rstrip(".")
     title = re.sub(r"(?<!\\)([%&#])", r"\\\1", title)
-    note = f"Figure {label}, madlib {_version('madlib')}"
+    note = f"Figure {label}, madlib {madlib.__version__}"
     if reproduces is not None:
         key, place = reproduces.split(", ", 1)
         source = re.sub(r"([a-z]+)(\d{4})[a-z]*", r"\1 (\2)", key).capitalize()
         note += f"; after {place} of {source}"
-    fields = {
-        "author": "{The madlib authors}",
-        "title": f"{{{title}}}",
-        "howpublished": "madlib: a book on self-consuming generative models",
-        "year": YEAR,
-        "url": _url(),
-        "note": note,
-    }
-    lines = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
+    fields = CITATION | {"title": f"{{{title}}}", "note": note}
+    lines = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items())
     return f"@misc{{madlib-{label},\n{lines}}}\n"
 
 
-def _url() -> str:
-    """The home of the book, where the package names one."""
-    try:
-        urls = metadata.metadata("madlib").get_all("Project-URL") or [""]
-    except metadata.PackageNotFoundError:
-        return ""
-    return urls[0].partition(", ")[2]
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
-
-
 def _plain(value: Any) -> Any:
-    """Turn arrays and array scalars into what JSON can write."""
-    require(
-        hasattr(value, "tolist"),
-        "parameters must be numbers, words, booleans or lists",
-        type(value).__name__,
-        "Pass the dict of check_parameters.",
-    )
+    """Arrays and array scalars as JSON can write them."""
+    required = "parameters must be numbers, words, booleans or lists"
+    require(hasattr(value, "tolist"), required, type(value).__name__, "Use check_parameters.")
     return value.tolist()

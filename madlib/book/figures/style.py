@@ -1,13 +1,12 @@
 """Colors and type of the figures, on paper and on a page.
 
-On paper ink is black. On a page ink is `currentColor`, and a color that `mix` made darker with ink
-is mixed with the page's own, so that one drawing reads in the light and in the dark theme.
+On paper ink is black. On a page it is `currentColor`, and a color that `mix` darkened with ink is
+mixed with the page's own, so that one drawing reads in the light and in the dark theme.
 """
 
-import functools
+from pathlib import Path
 from typing import Any, Literal
 
-import matplotlib
 import numpy as np
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -30,99 +29,49 @@ COLORS: dict[str, str] = {
 INK = "#000000"  # exactly black: becomes currentColor on a page.
 # Marks on a color map keep their color in the dark theme, because the map does.
 MAP_INK, MAP_PAPER = "#010101", "#fefefe"
-
-WIDTHS = {"column": 88.0, "page": 180.0}  # mm
+BIAS, SIZE = "#8C6FD8", "#0097A7"  # hues of bias strengths, and of all other ordered settings.
+STYLE = ["default", Path(__file__).with_name("book.mplstyle")]
+DPI = 300
 MM = 1 / 25.4
-STYLE: dict[str, Any] = {
-    "font.size": 8,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "auto",
-    "savefig.dpi": 300,
-    "figure.constrained_layout.use": True,
-    "figure.constrained_layout.h_pad": 0.03,
-    "figure.constrained_layout.w_pad": 0.03,
-    # The font that comes with matplotlib: the same shapes, hence the same bytes, on every machine.
-    "font.family": ["DejaVu Sans"],
-    "mathtext.fontset": "dejavusans",
-    **dict.fromkeys(["axes.titlesize", "axes.labelsize", "legend.fontsize"], "medium"),
-    **dict.fromkeys(["xtick.labelsize", "ytick.labelsize", "figure.labelsize"], "medium"),
-    "axes.titlelocation": "left",
-    "axes.titlepad": 5,
-    "axes.labelpad": 3,
-    "legend.frameon": False,
-    "legend.handlelength": 1.6,
-    "legend.borderaxespad": 0,
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.facecolor": "none",
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.formatter.useoffset": False,
-    "axes.axisbelow": True,
-    "axes.xmargin": 0.0,
-    "axes.ymargin": 0.05,
-    **dict.fromkeys(["xtick.major.size", "ytick.major.size"], 2.5),
-    **dict.fromkeys(["xtick.minor.size", "ytick.minor.size"], 1.5),
-    **dict.fromkeys(["xtick.major.width", "ytick.major.width"], 0.6),
-    **dict.fromkeys(["xtick.minor.width", "ytick.minor.width"], 0.4),
-    "lines.linewidth": 1.2,
-    "lines.markersize": 3.2,
-    "lines.solid_capstyle": "round",
-    "patch.linewidth": 0.6,
-    "image.interpolation": "none",
-    "svg.fonttype": "path",
-    "pdf.fonttype": 42,
-}
+WIDTHS = {"column": 88 * MM, "page": 180 * MM}  # inches
 
-_ON_PAGE: dict[str, str] = {}  # color on paper -> color on a page, where `mix` made it.
+PALE = "#bdbdbd"  # of theory: opaque, so that lines that cross do not darken each other.
+_ON_PAGE = {
+    INK: "currentColor",
+    PALE: "color-mix(in srgb, currentColor 26%, var(--pst-color-background, Canvas))",
+}  # color on paper -> color on a page.
+_MIXED: dict[str, tuple[str, float]] = {}  # color on paper -> the color in it, and its share.
 
 
 def mix(color: str, share: float) -> str:
-    """A color of which only a share is left, and the rest is ink.
-
-    Args:
-        color: any of matplotlib's.
-        share: 1 is the color, 0 the ink.
-
-    Returns:
-        The color on paper; `to_page` knows the one on a page.
-    """
+    """A color on paper of which a share is left, and the rest is ink."""
+    color, already = _MIXED.get(color, (to_hex(color), 1.0))
+    share = share * already
     mixed = to_hex([share * channel for channel in to_rgb(color)])
-    if mixed != INK and share < 1:
-        _ON_PAGE[mixed] = f"color-mix(in srgb, {to_hex(color)} {share:.0%}, currentColor)"
+    if share < 1:
+        _MIXED[mixed] = color, share
+        _ON_PAGE[mixed] = f"color-mix(in srgb, {color} {share:.0%}, currentColor)"
     return mixed
 
 
 def recolor(svg: str) -> str:
-    """The colors of a drawing on paper, changed to those of a page."""
-    for paper, page in [(INK, "currentColor"), *_ON_PAGE.items()]:
-        for attribute in ("fill", "stroke"):
-            svg = svg.replace(f"{attribute}: {paper}", f"{attribute}: {page}")
+    """A drawing in the colors of a page."""
+    for paper, page in _ON_PAGE.items():
+        svg = svg.replace(f"fill: {paper}", f"fill: {page}")
+        svg = svg.replace(f"stroke: {paper}", f"stroke: {page}")
     return svg
 
 
 # Of scores, generators and whatever else has no order; they differ in lightness, for print in gray.
-SERIES = (
-    mix("#8C6FD8", 1),
-    mix("#C4345A", 0.6),
-    mix("#0097A7", 0.85),
-    mix("#7A5230", 0.5),
-    mix("#B98A5A", 0.95),
-    mix("#4A62B8", 0.7),
-)
-_ORDERED = {"lam": "#8C6FD8"}  # of bias strengths; of sizes, generations and the like: teal.
+_HUES = ["#8C6FD8", "#C4345A", "#0097A7", "#7A5230", "#B98A5A", "#4A62B8"]
+SERIES = [mix(*pair) for pair in zip(_HUES, [1, 0.6, 0.85, 0.5, 0.95, 0.7], strict=True)]
 
 
 def ramp(name: str, values: Any) -> list[str]:
-    """A color for each value of an ordered setting, from a hue (the smallest) to near the ink."""
-    values = np.asarray(values, float)
-    rank = np.argsort(np.argsort(values))
-    hue = _ORDERED.get(name, "#0097A7")
-    return [mix(hue, share) for share in np.linspace(1, 0.3, max(len(values), 2))[rank]]
+    """A color for each value of an ordered setting: from a hue, the smallest, to near the ink."""
+    rank = np.argsort(np.argsort(np.asarray(values, float)))
+    shares = np.linspace(1, 0.3, max(len(rank), 2))[rank]
+    return [mix(BIAS if name == "lam" else SIZE, share) for share in shares]
 
 
 def color_of(value: Any) -> str:
@@ -133,15 +82,14 @@ def color_of(value: Any) -> str:
     return COLORS.get(value, value)
 
 
-def in_style(function: Any) -> Any:
-    """Runs a function in the style of the book, and leaves matplotlib's as it was."""
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        with style.context(["default", STYLE]):
-            return function(*args, **kwargs)
-
-    return call
+def colors_for(colors: Any, labels: list[str], by: Any = None) -> list[str]:
+    """A color for each label: those asked for, a ramp for ordered settings, or `SERIES`."""
+    if colors is not None:
+        each = colors if isinstance(colors, dict) else dict.fromkeys(labels, colors)
+        return [color_of(each[label]) for label in labels]
+    if by is not None:
+        return ramp(*next(iter(by.items())))
+    return [SERIES[i % len(SERIES)] for i in range(len(labels))]
 
 
 class BookFigure(Figure):
@@ -177,12 +125,11 @@ def subplots(
         >>> fig, ax = figures.subplots()
         >>> line = ax.plot([1, 2, 3], [1, 4, 9])
     """
-    require(
-        width in WIDTHS, "width must be 'column' (88 mm) or 'page' (180 mm)", repr(width), "Pick."
-    )
+    allowed = "width must be 'column' (88 mm) or 'page' (180 mm)"
+    require(width in WIDTHS, allowed, repr(width), "Choose one of the two.")
+    style.use(STYLE)
     wide = WIDTHS[width]
-    style.use(["default", STYLE])
-    height = height or n_rows * min({1: 0.68}.get(n_columns, 0.8) * wide / n_columns, 66.0)
-    figure = BookFigure(figsize=(wide * MM, height * MM))
+    tall = height * MM if height else n_rows * min(0.7 * wide / n_columns, 66 * MM)
+    figure = BookFigure(figsize=(wide, tall))
     FigureCanvasAgg(figure)
     return figure, figure.subplots(n_rows, n_columns, **kw)
