@@ -104,7 +104,7 @@ class Moments(NamedTuple):
         root = jnp.sqrt(w) * self.root
         return Moments(w * self.weight, w**2 * self.weight_squared, self.mean, root)
 
-    def empty(self, n: int) -> "Moments":
+    def empty(self, n: Any) -> "Moments":
         del n
         return jax.tree.map(jnp.zeros_like, self)
 
@@ -128,7 +128,7 @@ class Counts(NamedTuple):
     def __rmul__(self, w: Any) -> "Counts":
         return Counts(w * self.count)
 
-    def empty(self, n: int) -> "Counts":
+    def empty(self, n: Any) -> "Counts":
         del n
         return Counts(jnp.zeros_like(self.count))
 

@@ -10,7 +10,7 @@ the devices make many.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 from jaxtyping import Array, Float, Int, Key
@@ -28,10 +28,10 @@ class Dataset(Protocol):
     begins with `empty(n)`, room for n examples; `extend` is `+` without a change of shape.
     """
 
-    def __add__(self, other: Self) -> Self: ...  # pyright: ignore[reportIncompatibleMethodOverride]
-    def __rmul__(self, w: Any) -> Self: ...  # pyright: ignore[reportIncompatibleMethodOverride]
-    def empty(self, n: Any) -> Self: ...
-    def extend(self, other: Self) -> Self: ...
+    def __add__(self, other: Any) -> Any: ...
+    def __rmul__(self, w: Any) -> Any: ...
+    def empty(self, n: Any) -> Any: ...
+    def extend(self, other: Any) -> Any: ...
 
 
 Draw = Callable[[Key[Array, ""], Any], Any]  # draw(key, n) -> Dataset
@@ -206,6 +206,7 @@ class Regime(eqx.Module):
         ...
 
 
+@runtime_checkable
 class Metric(Protocol):
     """A number, or a dict of named ones, for each row of a trajectory.
 

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Moments, Samples
-from madlib.errors import Count, check_fields, require
+from madlib.errors import Binary, Count, Flag, check_fields
 from madlib.linalg import log_normals
 from madlib.protocols import Generator
 from madlib.random import chi_square
@@ -59,13 +59,11 @@ class Gaussian(Generator):
     """
 
     dim: Count
-    ddof: int = 1
-    exact: bool = True
+    ddof: Binary = 1
+    exact: Flag = True
 
     def __post_init__(self):
         check_fields(self)
-        require(self.ddof in (0, 1), "ddof must be 0 or 1", repr(self.ddof), "1 is unbiased.")
-        require(self.exact in (True, False), "exact must be a bool", repr(self.exact), "Use True.")
 
     @property
     def minimum_weight(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
