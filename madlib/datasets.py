@@ -33,7 +33,7 @@ class Samples(NamedTuple):
     def of(cls, points: Array, label: Array | None = None) -> "Samples":
         """Unweighted samples from points [n, d], with or without labels [n]."""
         require(points.ndim == 2, "points must be [n, d]", points.shape, "One row per example.")
-        if not isinstance(points, jax.core.Tracer):
+        if not isinstance(points, jax.core.Tracer):  # pyright: ignore
             n_lost = np.sum(~np.isfinite(points))
             lost = f"{n_lost} values of NaN or infinity"
             require(n_lost == 0, "points must be finite", lost, "Drop or impute those rows.")

@@ -17,7 +17,8 @@ def map_numbers(function: Callable[[str, str, Any], Any], regime: T) -> T:
     """
 
     def at(path: tuple, value: Any) -> Any:
-        owner, name, kind = regime, "", None
+        owner: Any = regime
+        name, kind = "", None
         for step in path:
             if isinstance(step, GetAttrKey):
                 name, kind = step.name, _kind(type(owner), step.name)
