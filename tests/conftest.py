@@ -8,7 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import jaxtyping
 import pytest
+
+# Shapes and types of every annotation in the package are checked at every call of every test.
+jaxtyping.install_import_hook("madlib", "beartyped.typechecker")
 
 ROOT = Path(__file__).resolve().parents[1]
 

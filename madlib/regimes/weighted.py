@@ -5,6 +5,9 @@ w n_r / (w n_r + n_s). With n_r = n_s the best share of the fresh-data loop is 0
 2025), which is w = 1.618: the golden ratio both times.
 """
 
+import numpy as np
+
+from madlib.errors import require
 from madlib.protocols import Number, Regime
 
 
@@ -24,6 +27,7 @@ class Weighted(Regime):
         return self.regime.needs_points
 
     def smallest_size(self, n_ini, n_generations):
+        require(np.all(np.asarray(self.w) > 0), "w must be > 0", self.w, "1 leaves all alike.")
         return self.regime.smallest_size(n_ini, n_generations)
 
     def init(self, real, n_generations):
