@@ -1,7 +1,8 @@
 r"""Datasets that add, `real + synthetic`, and weigh, `w * real`: all that a regime needs.
 
 What is stored depends on the generator: `Samples`, the points themselves, for networks; `Moments`,
-weight, mean and scatter, for a Gaussian; `Counts` of symbols for a categorical.
+weight, mean and scatter, for a Gaussian; `Counts` of symbols for a categorical; `NormalEquations`
+for a regression.
 """
 
 from typing import Any, NamedTuple
@@ -119,4 +120,32 @@ class Counts(NamedTuple):
         return Counts(jnp.zeros_like(self.count))
 
     def extend(self, other: "Counts") -> "Counts":
+        return self + other
+
+
+class NormalEquations(NamedTuple):
+    r"""Sufficient statistics of a linear regression: $X^T X$ [d, d] and $X^T y$ [d], weighted."""
+
+    gram: Float[Array, "d d"]
+    moment: Float[Array, " d"]
+    __array_ufunc__ = None
+
+    @classmethod
+    def of(cls, samples: Samples) -> "NormalEquations":
+        """From points [n, d + 1], the response last."""
+        x, y = samples.points[:, :-1], samples.points[:, -1]
+        weighted = samples.weight[:, None] * x
+        return cls(weighted.T @ x, weighted.T @ y)
+
+    def __add__(self, other: "NormalEquations") -> "NormalEquations":
+        return NormalEquations(self.gram + other.gram, self.moment + other.moment)
+
+    def __rmul__(self, w: Any) -> "NormalEquations":
+        return NormalEquations(w * self.gram, w * self.moment)
+
+    def empty(self, n: Any) -> "NormalEquations":
+        del n
+        return jax.tree.map(jnp.zeros_like, self)
+
+    def extend(self, other: "NormalEquations") -> "NormalEquations":
         return self + other

@@ -13,6 +13,7 @@ import numpy as np
 
 from madlib.errors import require
 from madlib.protocols import Number, Regime
+from madlib.regimes.wrapper import Wrapper
 from madlib.sizes import map_numbers
 
 
@@ -29,7 +30,7 @@ class Power(eqx.Module):
         return t**self.exponent
 
 
-class Growing(Regime):
+class Growing(Wrapper):
     """A regime whose sizes follow a schedule.
 
     Where points are drawn, arrays have the largest size of all generations, and the rows beyond
@@ -41,12 +42,7 @@ class Growing(Regime):
             or "n_s", where others stay as they are.
     """
 
-    regime: Regime
     schedule: Callable[[Any], Any] | dict[str, Callable[[Any], Any]]
-
-    @property
-    def needs_points(self):
-        return self.regime.needs_points
 
     def smallest_size(self, n_ini, n_generations):
         require(
