@@ -18,6 +18,7 @@ One loop, regimes that say what is trained on, generators that are trained, targ
 """
 
 import contextlib
+import importlib.metadata
 import os
 
 import jax
@@ -39,7 +40,7 @@ from madlib.regimes import FreshData, FullySynthetic, SyntheticAugmentation
 from madlib.simulate import simulate
 from madlib.trajectory import Trajectory
 
-__version__ = "0.2.0"
+__version__ = importlib.metadata.version("madlib")
 
 __all__ = [
     "FreshData",

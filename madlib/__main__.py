@@ -1,30 +1,130 @@
-"""The command line: ``madlib book``, ``madlib run``, ``madlib simulate``, ``madlib claims``.
+"""The command line: `madlib book`, `run`, `simulate`, `claims`, `figinfo`.
 
-A user's mistake is one line on standard error and exit status 2; a chapter that stops, or a book
-that does not build, is status 1.
+A user's mistake is one line on standard error and exit status 2; a chapter that stops, a book that
+does not build, or a package that is not installed is status 1; an interruption is 130.
 """
 
-import argparse
-import dataclasses
+import contextlib
 import functools
+import json
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import yaml
+import click
 
-from madlib.parameters import ParameterError, check_range
+from madlib.errors import MadlibError, ParameterError, Rule, Unavailable, require
+
+_LEVELS = (0.05, 0.5, 0.95)
 
 
-class _Parser(argparse.ArgumentParser):
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(allow_abbrev=False, **settings)
+class _Whole(click.ParamType):
+    """A size, such as 1000 or 1e12."""
 
-    def error(self, message: str) -> NoReturn:
-        """One line, no usage block."""
-        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+    name = "integer"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        for read in (int, float):
+            with contextlib.suppress(ValueError, OverflowError):
+                if (number := read(value)) == int(number):
+                    return int(number)
+        self.fail(f"must be a whole number, such as 1000 or 1e12; got {value!r}", param, ctx)
+
+
+@click.group(no_args_is_help=False)
+def cli() -> None:
+    """Self-consuming generative models, computed."""
+
+
+@cli.command()
+@click.option("--preset", help="A file of book/presets, such as smoke or paper.")
+@click.option("--jobs", type=click.IntRange(1), help="Chapters executed at once (one per core).")
+@click.option("--output", type=Path, default="_build", show_default=True, metavar="DIR")
+def book(preset: str | None, jobs: int | None, output: Path) -> None:
+    """Build the book into DIR/html."""
+    _builder().build(Path.cwd(), output, preset=preset, jobs=jobs)
+
+
+@cli.command()
+@click.argument("chapter")
+@click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter.")
+@click.option("-o", "--output", type=Path, metavar="DIR", help="Default: _build/runs/CHAPTER.")
+def run(chapter: str, given: Sequence[tuple[str, str]], output: Path | None) -> None:
+    """Execute a CHAPTER, such as 05_fresh_data or the path of a notebook, with other parameters."""
+    path = Path(chapter)
+    if path.suffix != ".ipynb":
+        known = {path.stem: path for path in sorted(Path("book").glob("*.ipynb"))}
+        required = (
+            f"chapter must be one of {', '.join(known) or 'those in book/, and none is here'}"
+        )
+        remedy = "Run this in the repository, or give the path of a notebook."
+        require(chapter in known, required, repr(chapter), remedy)
+        path = known[chapter]
+    require(path.is_file(), "chapter must be a notebook", repr(chapter), "Give its path.")
+    print(_builder().run(path, output or Path("_build", "runs", path.stem), dict(given)))
+
+
+@cli.command()
+@click.option("--regime", required=True, help="Such as FreshData or fully_synthetic.")
+@click.option("--n-r", type=_Whole(), help="Fresh real samples per generation.")
+@click.option("--n-s", type=_Whole(), help="Synthetic samples per generation.")
+@click.option("--n", type=_Whole(), help="Size of the training set, for AccumulateSubsample.")
+@click.option("--memory", type=int, help="Last models that give samples, for LongMemory.")
+@click.option("--dim", default=1, show_default=True, help="Dimension of the Gaussian.")
+@click.option("--lam", default=1.0, show_default=True, help="Sampling bias, 1 for none.")
+@click.option("--ddof", default=1, show_default=True, help="0 for maximum likelihood.")
+@click.option("--n-ini", type=_Whole(), default=100, show_default=True, help="Real samples at t=1.")
+@click.option("--n-generations", default=50, show_default=True, help="Generations.")
+@click.option("--n-replicates", default=1000, show_default=True, help="Independent repetitions.")
+@click.option("--seed", default=0, show_default=True, help="Of the random numbers.")
+def simulate(regime: str, dim: int, ddof: int, seed: int, **options: Any) -> None:
+    """Iterate a Gaussian; print quantiles per generation as CSV."""
+    import jax
+    import numpy as np
+
+    import madlib
+    from madlib.config import make_regime
+
+    seed = Rule(0, 2**32 - 1, whole=True)("seed", seed)
+    numbers = {name: options.pop(name) for name in ("n_r", "n_s", "n", "memory")}
+    trajectory = madlib.simulate(
+        jax.random.key(seed),
+        madlib.Gaussian(dim, ddof=ddof),
+        make_regime(regime, **{name: n for name, n in numbers.items() if n is not None}),
+        madlib.targets.standard_normal(dim),
+        record=(madlib.metrics.wasserstein2_squared, madlib.metrics.total_variance),
+        reduce=functools.partial(np.quantile, q=_LEVELS),
+        **options,
+    )
+    columns = {
+        f"{name}_q{100 * level:02.0f}": values
+        for name, record in trajectory.record.items()
+        for level, values in zip(_LEVELS, record, strict=True)
+    }
+    print(",".join(["generation", *columns]))
+    for t, *row in zip(trajectory.generation, *columns.values(), strict=True):
+        print(",".join([f"{t}", *(f"{value:.6g}" for value in row)]))
+
+
+@cli.command()
+def claims() -> None:
+    """Print the ledger of claims."""
+    with _book_extra():
+        from madlib.book.claims import ledger
+    for claim in ledger():
+        print("{id:<36} {verdict:<19} {source}, {where}: {statement}".format(**claim._asdict()))
+
+
+@cli.command()
+@click.argument("figure")
+def figinfo(figure: str) -> None:
+    """Print how a FIGURE came about: a label, or a pdf, svg, png or json file that was saved."""
+    with _book_extra():
+        from madlib.book.results import provenance
+    print(json.dumps(provenance(figure), indent=2, ensure_ascii=False))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,178 +136,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    options = _parser().parse_args(arguments)
-    from madlib.book import BuildError
-
     try:
-        options.command(options)
-        sys.stdout.flush()
-    except ParameterError as error:
-        print(f"madlib: {error}", file=sys.stderr)
+        with (
+            _interruptible(),
+            cli.make_context("madlib", [*(arguments or sys.argv[1:])]) as context,
+        ):
+            cli.invoke(context)
+            sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (click.UsageError, ParameterError) as error:
+        said = error.format_message() if isinstance(error, click.UsageError) else error
+        print("madlib:", " ".join(str(said).split()), file=sys.stderr)
         return 2
-    except BuildError as error:
-        print(error, file=sys.stderr)
+    except (MadlibError, OSError) as error:
+        if not isinstance(error, MadlibError):  # Nobody reads on, or the disk is full.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # `madlib claims | head` is no mistake.
+            print("madlib:", error, file=sys.stderr)
         return 1
-    except BrokenPipeError:  # `madlib claims | head`: nobody reads on.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         print("madlib: interrupted; chapters that are finished are kept.", file=sys.stderr)
         return 130
     return 0
 
 
-def _parser() -> _Parser:
-    parser = _Parser(prog="madlib", description="Self-consuming generative models, computed.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """A signal to end, or a terminal that closes, is an interruption, unless it is ignored."""
 
-    book = commands.add_parser("book", help="build the book into DIR/html")
-    book.add_argument("--preset", help="a file of book/presets, such as smoke or paper")
-    book.add_argument(
-        "--jobs", type=int, metavar="N", help="chapters executed at once (one per core)"
-    )
-    book.add_argument("--output", type=Path, metavar="DIR", default=Path("_build"))
-    book.set_defaults(command=_book)
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
 
-    run = commands.add_parser("run", help="execute one chapter with other parameters")
-    run.add_argument("chapter", help="a chapter, such as 05_fresh_data, or the path of a notebook")
-    run.add_argument(
-        "-p",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        help="a parameter, in YAML",
-    )
-    run.add_argument("-o", "--output", type=Path, metavar="DIR", help="where (_build/runs/CHAPTER)")
-    run.set_defaults(command=_run)
-
-    simulate = commands.add_parser(
-        "simulate", help="iterate a Gaussian; print quantiles per generation as CSV"
-    )
-    simulate.add_argument("--regime", required=True, help="such as FullySynthetic or FreshData")
-    for name, kind, default, text in (
-        ("n-r", _whole, None, "fresh real samples per generation"),
-        ("n-s", _whole, None, "synthetic samples per generation"),
-        ("n", _whole, None, "size of the training set, for AccumulateSubsample"),
-        ("memory", int, None, "how many of the last models give samples, for FreshData"),
-        ("dim", int, 1, "dimension of the Gaussian"),
-        ("lam", float, 1.0, "sampling bias, 1 for none"),
-        ("ddof", int, 1, "1 for the unbiased covariance, 0 for maximum likelihood"),
-        ("n-ini", _whole, 100, "real samples for generation 1"),
-        ("n-generations", int, 50, "generations"),
-        ("n-replicates", int, 1000, "independent repetitions"),
-        ("seed", int, 0, "seed of the random numbers"),
-    ):
-        simulate.add_argument(f"--{name}", type=kind, default=default, help=f"{text} ({default})")
-    simulate.set_defaults(command=_simulate)
-
-    claims = commands.add_parser("claims", help="print the ledger of claims")
-    claims.set_defaults(command=_claims)
-    return parser
+    signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    signals = [number for number in signals if signal.getsignal(number) is signal.SIG_DFL]
+    for number in signals:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in signals:
+            signal.signal(number, signal.SIG_DFL)
 
 
-def _book(options: argparse.Namespace) -> None:
-    from madlib.book import build
-
-    if options.jobs is not None and options.jobs < 1:
-        raise ParameterError(
-            f"--jobs must be at least 1; got {options.jobs}. Leave it out for one per core."
+@contextlib.contextmanager
+def _book_extra() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        remedy = "Install it: pip install 'madlib[book]'."
+        require(
+            False, "this needs the packages of the book", f"no {error.name}", remedy, Unavailable
         )
-    build(Path.cwd(), options.output, preset=options.preset, jobs=options.jobs)
 
 
-def _run(options: argparse.Namespace) -> None:
-    from madlib.book import run
-
-    notebook = Path(options.chapter)
-    if notebook.suffix != ".ipynb":
-        notebook = Path("book", f"{options.chapter}.ipynb")
-    if not notebook.is_file():
-        known = ", ".join(sorted(path.stem for path in notebook.parent.glob("*.ipynb")))
-        raise ParameterError(
-            f"chapter must be one of {known}; got {options.chapter!r}. Name one of those."
-            if known
-            else f"chapter must be a notebook; got {options.chapter!r}, and no chapters in "
-            f"{notebook.parent}. Run this in the repository, or give the path of a notebook."
-        )
-    parameters = {name: _value(name, text) for name, text in options.p}
-    print(run(notebook, options.output or Path("_build", "runs", notebook.stem), parameters))
-
-
-def _whole(text: str) -> int:
-    """A size, such as 1000 or 1e12."""
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        size = float(text)
-        if size == int(size):
-            return int(size)
-    except (ValueError, OverflowError):
-        pass
-    raise argparse.ArgumentTypeError(f"must be a whole number, such as 1000 or 1e12; got {text!r}")
-
-
-def _value(name: str, text: str) -> object:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ParameterError(
-            f'-p {name} must be YAML; got {text!r}. Write a list as "[1, 2]".'
-        ) from None
-    return [_number(item) for item in value] if isinstance(value, list) else _number(value)
-
-
-def _number(value: Any) -> Any:
-    """2e-3 and 1e6 as Python and papermill read them; to YAML 1.1 they are text."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _simulate(options: argparse.Namespace) -> None:
-    import jax
-    import numpy as np
-    import pandas as pd
-
-    from madlib import metrics, simulate, targets
-    from madlib.generators.gaussian import Gaussian
-    from madlib.regimes import make_regime
-
-    check_range("seed", options.seed)
-    levels = (0.05, 0.5, 0.95)
-    sizes = {name: getattr(options, name) for name in ("n_r", "n_s", "n", "memory")}
-    regime = make_regime(
-        options.regime, **{name: size for name, size in sizes.items() if size is not None}
-    )
-    trajectory = simulate(
-        jax.random.key(options.seed),
-        Gaussian(options.dim, ddof=options.ddof),
-        regime,
-        targets.standard_normal(options.dim),
-        n_ini=options.n_ini,
-        n_generations=options.n_generations,
-        n_replicates=options.n_replicates,
-        lam=options.lam,
-        record=(metrics.wasserstein2_squared, metrics.total_variance),
-        reduce=functools.partial(np.quantile, q=levels),
-    )
-    table = pd.DataFrame({"generation": np.asarray(trajectory.generation)})
-    for name, values in trajectory.record.items():
-        for level, row in zip(levels, np.asarray(values), strict=True):
-            table[f"{name}_q{100 * level:02.0f}"] = row
-    print(table.to_csv(index=False, float_format="%.6g"), end="")
-
-
-def _claims(options: argparse.Namespace) -> None:
-    from madlib.claims import ledger
-
-    for claim in ledger():
-        fields = dataclasses.asdict(claim)
-        print("{id:<36} {verdict:<14} {source}, {where}: {statement}".format(**fields))
+def _builder() -> Any:
+    with _book_extra():
+        from madlib.book import build
+    return build
 
 
 if __name__ == "__main__":

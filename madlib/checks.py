@@ -7,10 +7,11 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from madlib.errors import MAX_SIZE, Diverged, ParameterError, as_reals, require
-from madlib.loop import Loop, first, matched, summarized, training_set
+from madlib.loop import Loop, draw_real, first, matched, training_set
 from madlib.protocols import Generator, Model, Regime, Target
 from madlib.sizes import map_numbers
 
@@ -171,7 +172,7 @@ def _rehearsals(key: Any, loop: Loop) -> Iterator[tuple[str, Callable[[], Any]]]
         return Model(loop.generator, params, 1.0, key)
 
     def real() -> Any:
-        return summarized(loop.generator, loop.target.draw(key, loop.n_ini))
+        return draw_real(loop, key, loop.n_ini)
 
     yield f"{target}.draw", lambda: trace(loop.target.draw, key, loop.n_ini)
     yield f"{generator}.summarize", lambda: trace(real)
@@ -185,8 +186,11 @@ def _rehearsals(key: Any, loop: Loop) -> Iterator[tuple[str, Callable[[], Any]]]
     yield f"{regime}.init", lambda: trace(lambda: loop.regime.init(real(), loop.n_generations))
     state, _ = trace(first, key, loop._replace(record=()))
     state = state._replace(memory=trace(loop.regime.init, state.memory, loop.n_generations))
-    yield f"{regime}.training_set", lambda: trace(lambda s: training_set(key, s, loop, 2), state)
-    data, memory = trace(lambda s: training_set(key, s, loop, 2), state)
+    yield (
+        f"{regime}.training_set",
+        lambda: trace(lambda s: training_set(key, s, loop, jnp.asarray(2)), state),
+    )
+    data, memory = trace(lambda s: training_set(key, s, loop, jnp.asarray(2)), state)
     yield f"{regime}.training_set", lambda: check_memory_kept(loop, state.memory, memory)
     again = trace(lambda d: loop.generator.fit(key, loop.generator.summarize(d)), data)
     yield (

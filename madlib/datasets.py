@@ -1,11 +1,8 @@
-r"""Datasets that add: what a training set is, for each kind of generator.
+r"""Datasets that add, `real + synthetic`, and weigh, `w * real`: all that a regime needs.
 
-`real + synthetic` is the training set that holds both, `w * real` counts every real example w
-times, and that is all a regime needs to know. What is stored depends on what the generator needs:
-
-* `Samples`, the points themselves (neural networks, anything);
-* `Moments`, weight, mean and scatter (a Gaussian needs nothing else);
-* `Counts`, occurrences of each symbol (a categorical needs nothing else).
+What is stored depends on the generator: `Samples`, the points themselves, for networks; `Moments`,
+weight, mean and scatter, for a Gaussian; `Counts` of symbols for a categorical; `NormalEquations`
+for a regression.
 """
 
 from typing import Any, NamedTuple
@@ -31,19 +28,17 @@ class Samples(NamedTuple):
     points: Float[Array, "n d"]
     weight: Float[Array, " n"]
     label: Int[Array, " n"] | None = None
-
     __array_ufunc__ = None  # w * dataset is ours, whoever made w.
 
     @classmethod
     def of(cls, points: Array, label: Array | None = None) -> "Samples":
         """Unweighted samples from points [n, d], with or without labels [n]."""
-        shape = np.shape(points)
-        require(len(shape) == 2, "points must be [n, d]", shape, "Use one row per example.")
-        if not isinstance(points, jax.core.Tracer):
-            finite = np.isfinite(points)
-            lost = f"{np.sum(~finite)} values of NaN or infinity"
-            require(finite.all(), "points must be finite", lost, "Drop or impute those rows.")
-        return cls(points, jnp.ones(shape[0], points.dtype), label)
+        require(points.ndim == 2, "points must be [n, d]", points.shape, "One row per example.")
+        if not isinstance(points, jax.core.Tracer):  # pyright: ignore
+            n_lost = np.sum(~np.isfinite(points))
+            lost = f"{n_lost} values of NaN or infinity"
+            require(n_lost == 0, "points must be finite", lost, "Drop or impute those rows.")
+        return cls(points, jnp.ones(len(points), points.dtype), label)
 
     def __add__(self, other: "Samples") -> "Samples":
         return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), self, other)
@@ -57,11 +52,8 @@ class Samples(NamedTuple):
     def extend(self, other: "Samples") -> "Samples":
         """Writes other behind the last row of positive weight."""
         used = jnp.where(self.weight > 0, jnp.arange(1, len(self.weight) + 1), 0).max()
-        return jax.tree.map(
-            lambda room, rows: jax.lax.dynamic_update_slice_in_dim(room, rows, used, axis=0),
-            self,
-            other,
-        )
+        write = jax.lax.dynamic_update_slice_in_dim
+        return jax.tree.map(lambda room, rows: write(room, rows, used, axis=0), self, other)
 
 
 class Moments(NamedTuple):
@@ -79,7 +71,6 @@ class Moments(NamedTuple):
     weight_squared: Float[Array, ""]
     mean: Float[Array, " d"]
     root: Float[Array, "d d"]
-
     __array_ufunc__ = None
 
     @classmethod
@@ -104,7 +95,7 @@ class Moments(NamedTuple):
         root = jnp.sqrt(w) * self.root
         return Moments(w * self.weight, w**2 * self.weight_squared, self.mean, root)
 
-    def empty(self, n: int) -> "Moments":
+    def empty(self, n: Any) -> "Moments":
         del n
         return jax.tree.map(jnp.zeros_like, self)
 
@@ -113,11 +104,7 @@ class Moments(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Occurrences of each of k symbols.
-
-    Attributes:
-        count: [k], weighted number of occurrences.
-    """
+    """Occurrences of each of k symbols, weighted."""
 
     count: Float[Array, " k"]
     __array_ufunc__ = None
@@ -128,9 +115,37 @@ class Counts(NamedTuple):
     def __rmul__(self, w: Any) -> "Counts":
         return Counts(w * self.count)
 
-    def empty(self, n: int) -> "Counts":
+    def empty(self, n: Any) -> "Counts":
         del n
         return Counts(jnp.zeros_like(self.count))
 
     def extend(self, other: "Counts") -> "Counts":
+        return self + other
+
+
+class NormalEquations(NamedTuple):
+    r"""Sufficient statistics of a linear regression: $X^T X$ [d, d] and $X^T y$ [d], weighted."""
+
+    gram: Float[Array, "d d"]
+    moment: Float[Array, " d"]
+    __array_ufunc__ = None
+
+    @classmethod
+    def of(cls, samples: Samples) -> "NormalEquations":
+        """From points [n, d + 1], the response last."""
+        x, y = samples.points[:, :-1], samples.points[:, -1]
+        weighted = samples.weight[:, None] * x
+        return cls(weighted.T @ x, weighted.T @ y)
+
+    def __add__(self, other: "NormalEquations") -> "NormalEquations":
+        return NormalEquations(self.gram + other.gram, self.moment + other.moment)
+
+    def __rmul__(self, w: Any) -> "NormalEquations":
+        return NormalEquations(w * self.gram, w * self.moment)
+
+    def empty(self, n: Any) -> "NormalEquations":
+        del n
+        return jax.tree.map(jnp.zeros_like, self)
+
+    def extend(self, other: "NormalEquations") -> "NormalEquations":
         return self + other

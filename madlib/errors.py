@@ -11,7 +11,7 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,12 +135,24 @@ class Rule:
         return f"{self.low + 1:g}" if math.isinf(self.high) else f"{(self.low + self.high) / 2:g}"
 
 
-Count = Annotated[int, Rule(1, MAX_SIZE, whole=True)]
-Natural = Annotated[int, Rule(0, MAX_SIZE, whole=True)]
-Positive = Annotated[float, Rule(0, open=True)]
-NonNegative = Annotated[float, Rule(0)]
-Share = Annotated[float, Rule(0, 1)]
-OpenShare = Annotated[float, Rule(0, 1, open=True)]
+def flag(name: str, value: Any) -> bool:
+    """True or False; ParameterError for anything else."""
+    require(isinstance(value, bool | np.bool_), f"{name} must be True or False", repr(value))
+    return bool(value)
+
+
+if TYPE_CHECKING:
+    Int, Float, Bool = int, float, bool
+else:  # Rules convert: at run time whatever converts will do.
+    Int = Float = Bool = Any
+Count = Annotated[Int, Rule(1, MAX_SIZE, whole=True)]
+Natural = Annotated[Int, Rule(0, MAX_SIZE, whole=True)]
+Binary = Annotated[Int, Rule(0, 1, whole=True)]
+Flag = Annotated[Bool, flag]
+Positive = Annotated[Float, Rule(0, open=True)]
+NonNegative = Annotated[Float, Rule(0)]
+Share = Annotated[Float, Rule(0, 1)]
+OpenShare = Annotated[Float, Rule(0, 1, open=True)]
 Reals = Annotated[Any, Rule(array=True)]
 Positives = Annotated[Any, Rule(0, open=True, array=True)]
 NonNegatives = Annotated[Any, Rule(0, array=True)]
@@ -178,12 +190,12 @@ def check_fields(settings: Any) -> None:
                 object.__setattr__(settings, name, rule(name, value))
 
 
-def _rules(annotations: dict[str, Any]) -> dict[str, Rule]:
+def _rules(annotations: dict[str, Any]) -> dict[str, Callable[[str, Any], Any]]:
     return {
         name: rule
         for name, hint in annotations.items()
         for rule in getattr(hint, "__metadata__", ())
-        if isinstance(rule, Rule)
+        if rule is flag or isinstance(rule, Rule)
     }
 
 

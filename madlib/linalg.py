@@ -53,6 +53,11 @@ def log_normals(
     return -(squares / 2 + log_scale[:, None] + d / 2 * jnp.log(2 * jnp.pi))
 
 
+def solve_positive(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
+    """Solution of a system whose matrix is symmetric and positive definite."""
+    return vector / matrix[0] if len(vector) == 1 else _solve_positive(matrix, vector)
+
+
 def qr_upper(rows: Float[Array, "n d"]) -> Float[Array, "k d"]:
     """The upper triangle of QR, k = min(n, d)."""
     return _qr_upper(rows)
@@ -112,6 +117,11 @@ def _cholesky_or_qr(columns: Float[Array, "d m"]) -> Float[Array, "d d"]:
 @jax.custom_batching.sequential_vmap
 def _triangular_inverse(chol: Float[Array, "d d"]) -> Float[Array, "d d"]:
     return jax.lax.linalg.triangular_solve(chol, jnp.eye(len(chol)), left_side=True, lower=True)
+
+
+@jax.custom_batching.sequential_vmap
+def _solve_positive(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
+    return jax.scipy.linalg.solve(matrix, vector, assume_a="pos")
 
 
 @jax.custom_batching.sequential_vmap

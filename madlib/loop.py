@@ -1,9 +1,9 @@
 r"""The loop, and the only one: for every generator, every regime, every dataset.
 
-`run_loop` is one replicate, a pure function. It takes two steps, `first` and `later`, of which
-`madlib.simulate` makes many replicates.
+`run_loop` is one replicate: two steps, `first` and `later`, that `madlib.simulate` takes for many.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,7 @@ from madlib.trajectory import Trajectory
 
 
 class Loop(NamedTuple):
-    """What does not change from generation to generation; the arguments of `run_loop`."""
+    """The arguments of `run_loop`: what does not change from generation to generation."""
 
     generator: Generator
     regime: Regime
@@ -28,14 +28,7 @@ class Loop(NamedTuple):
 
 
 class State(NamedTuple):
-    """One replicate between two generations.
-
-    Attributes:
-        key: of the generations to come.
-        params: the last model.
-        memory: what the regime keeps.
-        diverged: [], the first generation whose model was not finite; 0 if none.
-    """
+    """A replicate between two generations; `diverged` is the first t not finite, or 0."""
 
     key: Key[Array, ""]
     params: Any
@@ -58,15 +51,12 @@ def run_loop(
     r"""One replicate of the loop: pure, for use under `jax.jit`, `jax.vmap` and friends.
 
     Args:
-        key: PRNG key.
-        generator: what is fitted and sampled.
-        regime: what the training set of each generation is.
-        target: the real distribution $P_r$.
-        n_ini: real samples for generation 1, $n_{ini}$.
-        n_generations: generations, counting generation 1, which sees real data only.
+        key, generator, regime, target: who draws, fits, mixes, and is real.
+        n_ini: real samples for generation 1, which sees nothing else.
+        n_generations: counting generation 1.
         lam: sampling bias, $\lambda$ in [0, 1].
-        record: metrics `metric(model, target)`, evaluated at each row.
-        every: thinning: rows are generations 1, 1 + every, 1 + 2 every, ...
+        record: metrics `metric(model, target)` of each row.
+        every: rows are generations 1, 1 + every, 1 + 2 every, ...
 
     Returns:
         Trajectory with leading axis [n_rows].
@@ -92,7 +82,7 @@ def matched(generator: Generator, regime: Regime, target: Target) -> tuple[Any, 
 def first(key: Key[Array, ""], loop: Loop) -> tuple[State, Any]:
     """Generation 1 and its row; the real samples are left in `memory`. Does not use the regime."""
     k_real, k_fit, k_loop = jax.random.split(key, 3)
-    real = summarized(loop.generator, loop.target.draw(k_real, loop.n_ini))
+    real = draw_real(loop, k_real, loop.n_ini)
     params = loop.generator.fit(k_fit, loop.generator.summarize(real))
     state = State(k_loop, params, real, first_failure(jnp.zeros((), int), 1, params))
     return state, row_of(jax.random.fold_in(key, 3), params, loop)
@@ -118,17 +108,14 @@ def later(state: State, loop: Loop, generations: Int[Array, "n_rows every"]) -> 
 def training_set(key: Key[Array, ""], state: State, loop: Loop, t: Any) -> tuple[Any, Any]:
     """What the model of generation t learns from, and the regime's memory after it."""
     model = Model(loop.generator, state.params, loop.lam)
-
-    def real(key: Key[Array, ""], n: Any) -> Any:
-        return summarized(loop.generator, loop.target.draw(key, n))
-
-    turn = Turn(t, loop.n_generations, real, model.draw, model)
+    turn = Turn(t, loop.n_generations, partial(draw_real, loop), model.draw, model)
     return loop.regime.training_set(key, turn, state.memory)
 
 
-def summarized(generator: Generator, real: Any) -> Any:
-    """Real data in the form in which this generator draws synthetic data, so that they add."""
-    return generator.summarize(real) if generator.exact else real
+def draw_real(loop: Loop, key: Key[Array, ""], n: Any) -> Any:
+    """n real examples in the form in which the generator draws synthetic ones, so that they add."""
+    real = loop.target.draw(key, n)
+    return loop.generator.summarize(real) if loop.generator.exact else real
 
 
 def first_failure(earlier: Int[Array, ""], t: Any, params: Any) -> Int[Array, ""]:

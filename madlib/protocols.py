@@ -3,48 +3,35 @@ r"""The design, on one page: what the parts of a self-consuming loop ask of one 
     the target draws real data -> a generator is fitted -> it draws synthetic data
       -> a regime mixes real and synthetic into a training set -> a generator is fitted -> ...
 
-A part of your own derives from one of these classes; everything here that has a body is a default.
-Keys come first, are split once and never used twice. One replicate is written down; `jax.vmap` and
-the devices make many.
+A part of your own derives from one of these classes. Whatever has a body here is a default. Keys
+come first and are used once. One replicate is written down; `jax.vmap` and devices make many.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 from jaxtyping import Array, Float, Int, Key
 
-# In a regime: a number, or where draws are exact an array of them, which is an axis of a grid.
+# Fields of a regime: a number or, where draws are exact, an array of them, an axis of a grid.
 Size = Annotated[Any, "size"]  # of a data set: whole, at least 0.
-Number = Annotated[Any, "number"]  # a weight or a share.
+Number = Annotated[Any, "number"]  # a weight, a share, an exponent.
+Draw = Callable[[Key[Array, ""], Any], Any]  # draw(key, n) -> Dataset
 
 
 @runtime_checkable
 class Dataset(Protocol):
-    """What a training set is: points, sufficient statistics, normal equations.
+    """A training set: points or statistics; `empty(n)` is room, `extend` a `+` of fixed shape."""
 
-    `a + b` holds both, `w * a` counts every example of a w times. A dataset that grows in the loop
-    begins with `empty(n)`, room for n examples; `extend` is `+` without a change of shape.
-    """
-
-    def __add__(self, other: Self) -> Self: ...  # pyright: ignore[reportIncompatibleMethodOverride]
-    def __rmul__(self, w: Any) -> Self: ...  # pyright: ignore[reportIncompatibleMethodOverride]
-    def empty(self, n: Any) -> Self: ...
-    def extend(self, other: Self) -> Self: ...
-
-
-Draw = Callable[[Key[Array, ""], Any], Any]  # draw(key, n) -> Dataset
+    def __add__(self, other: Any) -> Any: ...
+    def __rmul__(self, w: Any) -> Any: ...
+    def empty(self, n: Any) -> Any: ...
+    def extend(self, other: Any) -> Any: ...
 
 
 class Space(NamedTuple):
-    """Where examples live; generator and target share one.
-
-    Attributes:
-        dim: d, numbers in an example.
-        n_symbols: K, if these are the numbers of symbols; else 0.
-        n_classes: C, if examples carry the label of a class; else 0.
-    """
+    """Where examples live: d numbers, of n_symbols symbols, of n_classes classes (0: none)."""
 
     dim: int
     n_symbols: int = 0
@@ -52,24 +39,16 @@ class Space(NamedTuple):
 
 
 class Generator:
-    """A rule for learning a distribution and drawing from it, as `fit`, `draw` and `sample` say.
+    """A rule for learning a distribution and drawing from it.
 
-    A frozen dataclass of plain numbers: hashable, static under `jax.jit`. What was learned is a
-    NamedTuple of arrays, `params`.
-
-    Attributes:
-        exact: whether `draw` returns sufficient statistics, at a cost that does not grow with n.
-        sequential: whether one fit keeps a core busy, so that replicates take turns.
-        minimum_weight: size of the smallest training set that can be fitted.
-        lam_range: smallest and largest sampling bias.
-        space: of the examples.
+    A frozen dataclass of plain numbers, static under `jax.jit`; params is a NamedTuple of arrays.
     """
 
-    exact: bool = False
-    sequential: bool = False
-    minimum_weight: int = 2
+    dim: int  # d, numbers in an example
+    exact: bool = False  # whether `draw` returns sufficient statistics, at a cost flat in n
+    sequential: bool = False  # whether a fit keeps a core busy, so that replicates take turns
+    minimum_weight: int = 2  # size of the smallest training set that can be fitted
     lam_range: tuple[float, float] = (0.0, 1.0)
-    dim: int
 
     @property
     def space(self) -> Space:
@@ -84,7 +63,7 @@ class Generator:
         return dataset
 
     def fit(self, key: Key[Array, ""], dataset: Any) -> Any:
-        """Parameters learned from a summarized dataset, whose weights are honored."""
+        """Params learned from a summarized dataset, whose weights are honored."""
         ...
 
     def draw(self, key: Key[Array, ""], params: Any, n: Any, lam: Any = 1.0) -> Any:
@@ -96,49 +75,34 @@ class Generator:
         ...
 
     def log_prob(self, params: Any, points: Float[Array, "n d"]) -> Float[Array, " n"]:
-        """Log-density or log-probability of points in nats, [n], where the generator has one."""
+        """Log-density of points in nats, [n], where the generator has one."""
         ...
 
 
 class Target(eqx.Module):
-    """The real distribution $P_r$: a generator whose parameters nobody in the loop can see.
+    """The real distribution $P_r$: a generator whose parameters nobody in the loop can see."""
 
-    Attributes:
-        params: parameters of the family; traced, so changing them compiles nothing.
-        reference: parameters that a model of this target is compared with: the target's own or,
-            for data, the best that a model of that family could learn; None where there are none.
-        family: the generator that draws from them.
-        symbols: names of the symbols of a discrete target, in order; else empty.
-    """
-
-    params: Any
-    reference: Any
+    params: Any  # of the family; traced, so changing them compiles nothing
+    reference: Any  # params to compare a model with: these or, for data, the best it could learn
     family: Generator = eqx.field(static=True)
-    symbols: tuple[str, ...] = eqx.field(default=(), static=True)
+    symbols: tuple[str, ...] = eqx.field(default=(), static=True)  # their names, where there are
 
     @property
     def space(self) -> Space:
         return self.family.space
 
     def draw(self, key: Key[Array, ""], n: Any) -> Any:
-        """n real examples, as the dataset natural to the family."""
+        """n real examples as a dataset."""
         return self.family.draw(key, self.params, n)
 
     def sample(self, key: Key[Array, ""], n: int) -> Array:
-        """n real examples as points [n, d]."""
+        """The same as points [n, d]."""
         return self.family.sample(key, self.params, n)
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    r"""A fitted generator $G^t$ and the bias with which it is sampled.
-
-    Attributes:
-        generator: the rule.
-        params: what was learned, $\theta_t$.
-        lam: sampling bias $\lambda$.
-        key: of `samples`, in the row of a metric.
-    """
+    r"""A fitted generator $G^t$, the bias $\lambda$ of its draws, and the key of its `samples`."""
 
     generator: Generator
     params: Any
@@ -147,7 +111,7 @@ class Model:
     _drawn: dict[int, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     def draw(self, key: Key[Array, ""], n: Any) -> Any:
-        """n synthetic examples, as the dataset natural to the generator."""
+        """n synthetic examples as a dataset."""
         return self.generator.draw(key, self.params, n, self.lam)
 
     def log_prob(self, points: Float[Array, "n d"]) -> Float[Array, " n"]:
@@ -155,7 +119,7 @@ class Model:
         return self.generator.log_prob(self.params, points)
 
     def samples(self, n: int) -> Any:
-        """n `Samples`, the same ones for all metrics of a row."""
+        """n synthetic `Samples`, the same ones for all metrics of a row."""
         if n not in self._drawn:
             generator = self.generator.pointwise()
             self._drawn[n] = generator.draw(self.key, self.params, n, self.lam)
@@ -163,15 +127,7 @@ class Model:
 
 
 class Turn(NamedTuple):
-    """What one generation may see.
-
-    Attributes:
-        generation: [], t of the model to be trained, at least 2.
-        n_generations: of the whole loop.
-        real: `real(key, n)`, a dataset of n real examples.
-        synthetic: `synthetic(key, n)`, one of n examples of $G^{t-1}$, with bias lam.
-        model: $G^{t-1}$.
-    """
+    """What one generation may see: t, and draws of n real examples and of n by the last model."""
 
     generation: Int[Array, ""]
     n_generations: int
@@ -183,13 +139,12 @@ class Turn(NamedTuple):
 class Regime(eqx.Module):
     """Answers one question: what is the training set of this generation?
 
-    Fields annotated `Size` or `Number` may be arrays, the axes of a grid; all others, arrays among
-    them, are constants, the same for every replicate. `needs_points` says whether the mixing needs
-    the points themselves, even of a generator that could do without.
+    Fields annotated `Size` or `Number` may be axes of a grid; all others are constants.
     """
 
     @property
     def needs_points(self) -> bool:
+        """Whether it needs points, even of a generator that could do without."""
         return False
 
     def smallest_size(self, n_ini: Any, n_generations: int) -> Any:
@@ -206,10 +161,8 @@ class Regime(eqx.Module):
         ...
 
 
+@runtime_checkable
 class Metric(Protocol):
-    """A number, or a dict of named ones, for each row of a trajectory.
-
-    A function goes by its `__name__`; an object returns a dict.
-    """
+    """A number for each row, recorded under the name of the function; or a dict of named ones."""
 
     def __call__(self, model: Model, target: Target) -> Any: ...

@@ -15,6 +15,27 @@ from jaxtyping import Array, Float, Int, Key
 ABOVE_MINUS_ONE = np.nextafter(np.float32(-1), np.float32(0))  # where erf_inv is finite.
 
 
+def wishart_root(
+    key: Key[Array, ""], normals: Float[Array, " m"], dof: Float[Array, ""]
+) -> Float[Array, "d d"]:
+    """B, lower triangular, with B B^T ~ Wishart(I, dof): Bartlett's decomposition (1933).
+
+    Chi variables of dof, dof - 1, ... degrees of freedom on the diagonal, normals below. Of fewer
+    degrees of freedom than dimensions come as many columns, and zeros.
+
+    Args:
+        key: of the chi variables where they are rejected.
+        normals: [d (d + 1) / 2], standard normal, the diagonal first.
+        dof: [], whole, at least 0.
+    """
+    d = math.isqrt(2 * len(normals))
+    below = jnp.zeros((d, d)).at[jnp.tril_indices(d, -1)].set(normals[d:])
+    each = dof - jnp.arange(d, dtype=dof.dtype)
+    alive = each > 0
+    chi = jnp.sqrt(chi_square(key, normals[:d], jnp.where(alive, each, 1.0)))
+    return jnp.where(alive, below + jnp.diag(chi), 0.0)
+
+
 def chi_square(
     key: Key[Array, ""], normal: Float[Array, " d"], dof: Float[Array, " d"]
 ) -> Float[Array, " d"]:

@@ -26,16 +26,15 @@ from madlib.checks import (
 )
 from madlib.errors import Count, MadlibError, Natural, checked
 from madlib.loop import Loop, first, later, training_set
-from madlib.protocols import Generator, Regime, Target
 from madlib.trajectory import Trajectory
 
 
 @checked
 def simulate(
     key: Any,
-    generator: Generator,
-    regime: Regime,
-    target: Target,
+    generator: Any,
+    regime: Any,
+    target: Any,
     *,
     n_ini: Any,
     n_generations: Count,
@@ -43,7 +42,7 @@ def simulate(
     lam: Any = 1.0,
     record: Any = (),
     every: Count = 1,
-    reduce: Callable[..., np.ndarray] | None = None,
+    reduce: Any = None,
     batch_size: Count | None = None,
     first_replicate: Natural = 0,
 ) -> Trajectory:

@@ -17,7 +17,8 @@ def map_numbers(function: Callable[[str, str, Any], Any], regime: T) -> T:
     """
 
     def at(path: tuple, value: Any) -> Any:
-        owner, name, kind = regime, "", None
+        owner: Any = regime
+        name, kind = "", None
         for step in path:
             if isinstance(step, GetAttrKey):
                 name, kind = step.name, _kind(type(owner), step.name)
@@ -26,9 +27,10 @@ def map_numbers(function: Callable[[str, str, Any], Any], regime: T) -> T:
                 owner = owner[getattr(step, "key", getattr(step, "idx", None))]
         return value if kind is None else function(name, kind, value)
 
-    return jax.tree_util.tree_map_with_path(
-        at, regime, is_leaf=lambda leaf: type(leaf) in (list, tuple)
-    )
+    def is_leaf(node: Any) -> bool:
+        return node is None or type(node) in (list, tuple)
+
+    return jax.tree_util.tree_map_with_path(at, regime, is_leaf=is_leaf)
 
 
 def _kind(cls: type, name: str) -> str | None:

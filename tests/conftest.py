@@ -8,7 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import jaxtyping
 import pytest
+
+# Shapes and types of every annotation in the package are checked at every call of every test.
+jaxtyping.install_import_hook("madlib", "beartyped.typechecker")
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,7 +28,7 @@ os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"
 jax.config.update("jax_traceback_in_locations_limit", 0)
 gc.set_threshold(100_000, 20, 20)  # tracing makes many objects, and nearly all go at once.
 # The longest first, so that no worker is left with one of them at the end.
-LONGEST = ["test_site", "test_theory_agreement", "test_simulation", "test_loop", "test_book"]
+LONGEST = ["test_site", "test_theory_agreement", "test_simulation", "test_loop", "test_build"]
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 

@@ -2,13 +2,16 @@
 
     chapters -> papermill -> executed copies and results -> claims audit -> jupyter-book -> html
 
-A chapter is executed again when its code cells, its parameters, its claims, the package, the lock
-or Python changed, and only then: prose may change freely. Each is executed in a process of its own
-(papermill changes the working directory of its process) into a folder that takes its final name
-when it is whole, so a killed build repeats only what was unfinished. The site appears under its
-name when it is whole and the ledger agrees.
+A chapter is executed again when its code cells, its parameters, its claims, a module that it
+imports (however indirectly), the lock or Python changed, and only then: prose may change freely.
+Each is executed in a process of its own (papermill changes the working directory of its process)
+into a folder that takes its final name when it is whole, so a killed build repeats only what was
+unfinished. The site appears under its name when it is whole and the ledger agrees.
 """
 
+import ast
+import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -18,22 +21,20 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import nbformat
 import yaml
 
-from madlib import claims
-from madlib.parameters import ParameterError, require
+from madlib.book import claims
+from madlib.book.parameters import read_given
+from madlib.errors import MadlibError, ParameterError, require
 
 __all__ = ["BuildError", "build", "chapters", "is_current", "preset_parameters", "run"]
 
-PACKAGE = Path(__file__).resolve().parent
-# The parts of the package that no chapter can feel.
-_NOT_IN_CHAPTERS = {PACKAGE / "book.py", PACKAGE / "__main__.py"}
+PACKAGE = Path(__file__).resolve().parents[1]
 _KERNEL = {
     "argv": [
         sys.executable,
@@ -50,15 +51,16 @@ _KERNEL = {
 }
 # Standard input closes when the builder dies, however it dies; the kernel follows its parent.
 _PAPERMILL = """
-import os, sys, threading
+import json, os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
-from papermill.__main__ import papermill
-papermill()
+from papermill import execute_notebook
+execute_notebook(**json.loads(sys.argv[1]))
 """
+_running: set[subprocess.Popen] = set()
 
 
-class BuildError(Exception):
-    """The book cannot be built; each line of the message says one reason."""
+class BuildError(MadlibError):
+    """The book cannot be built; each line of the message is one reason."""
 
 
 class Chapter(NamedTuple):
@@ -71,70 +73,68 @@ class Chapter(NamedTuple):
 
     @property
     def stem(self) -> str:
-        """The name of the chapter, such as ``05_fresh_data``."""
+        """The name of the chapter, such as `05_fresh_data`."""
         return self.notebook.stem
 
     @property
     def is_current(self) -> bool:
         """Whether the folder holds the results of just this key."""
-        key = self.folder / "key"
-        return key.is_file() and key.read_text() == self.key
+        return _read(self.folder / "key") == self.key
 
 
 def build(root: Path, output: Path, *, preset: str | None = None, jobs: int | None = None) -> Path:
-    """Build the book whose ``_toc.yml`` stands in `root`; return the folder of the site.
+    """Build the book whose `_toc.yml` stands in `root`; return the folder of the site.
 
     Args:
         root: the top of the repository.
-        output: folder for everything that is made; the site is ``output/html``.
-        preset: name of a file in ``book/presets``; None takes the parameters of the chapters.
+        output: folder for everything that is made; the site is `output/html`.
+        preset: name of a file in `book/presets`; None takes the parameters of the chapters.
         jobs: how many chapters are executed at once; None for one per core.
 
     Raises:
-        ParameterError: for an unknown preset, or a folder that cannot be written.
+        ParameterError: for an unknown preset or parameter, or a folder that cannot be written.
         BuildError: if a chapter fails (a line for each), a claim disagrees with the ledger, or
             Sphinx warns.
     """
     root, output = root.resolve(), output.resolve()
-    found = chapters(root, output, preset)
-    html, key = output / "html", _site_key(root, found, preset)
+    key, html = _site_key(root, preset), output / "html"
     if is_current(root, output, preset=preset):
         print(f"Nothing changed; the book is {html / 'index.html'}.")
         return html
+    found = chapters(root, output, preset)
     # From here until the end there is no site: a failed build leaves nothing that looks finished.
-    try:
+    with _writing(output):
         (output / "html.key").unlink(missing_ok=True)
         shutil.rmtree(html, ignore_errors=True)
         environment = _environment(root, output)
-    except OSError as error:
-        raise _unwritable(output, error) from error
-    _execute_all(found, environment, jobs)
-    results = _merge_results(found, output / "results", preset)
-    if preset != "smoke":
-        _audit(found, results, environment["MADLIB_LEDGER"])
-    _stage(root, found, output / "stage", preset)
-    _typeset(output, environment | {"MADLIB_RESULTS": str(results)})
-    (output / "html.key").write_text(key)
+        _execute_all(found, environment, jobs)
+        results = _merge_results(found, output / "results", preset)
+        if preset != "smoke":
+            _audit(found, results, environment["MADLIB_LEDGER"])
+        _stage(root, found, output / "stage", preset)
+        _typeset(output, environment | {"MADLIB_RESULTS": str(results)})
+        (output / "html.key").write_text(key)
     print(f"The book is {html / 'index.html'}.")
     return html
 
 
 def is_current(root: Path, output: Path, *, preset: str | None = None) -> bool:
-    """Return whether ``output/html`` is what `build` would make now."""
-    root, output = root.resolve(), output.resolve()
-    key = output / "html.key"
-    return (
-        key.is_file()
-        and (output / "html" / "index.html").is_file()
-        and key.read_text() == _site_key(root, chapters(root, output, preset), preset)
-    )
+    """Whether `output/html` is what `build` would make now."""
+    has_site = (output / "html" / "index.html").is_file()
+    return has_site and _read(output / "html.key") == _site_key(root.resolve(), preset)
 
 
 def run(notebook: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
     """Execute one chapter with other parameters; return the executed notebook in `folder`.
 
-    Beside it lie ``figures/``, ``claims/`` and ``run.json``, the parameters that were given. The
-    folder takes its name when it is whole, and only then does an earlier run in it go.
+    Beside it lie `figures/`, `claims/` and `run.json`, the parameters that were given. The folder
+    takes its name when it is whole, and only then does an earlier run in it go.
+
+    Args:
+        notebook: the chapter.
+        folder: for this run alone.
+        parameters: {name: value}, values or the text of them, as `parameters.read_given` reads it;
+            a path is relative to the working directory.
 
     Raises:
         ParameterError: for a folder that cannot be written, or holds what is no earlier run, and
@@ -142,8 +142,9 @@ def run(notebook: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
         BuildError: if the chapter fails otherwise, with the one line that says why.
     """
     notebook, folder = notebook.resolve(), folder.resolve()
+    given = read_given(_parameters_cell(_read_notebook(notebook)), parameters, Path.cwd())
     part = folder.with_name(folder.name + ".part")
-    try:
+    with _writing(folder):
         require(
             not folder.exists() or (folder / "run.json").is_file() or not any(folder.iterdir()),
             "the output must be a folder for this run alone",
@@ -151,46 +152,38 @@ def run(notebook: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
             "Name a new one.",
         )
         shutil.rmtree(part, ignore_errors=True)
-        environment = _environment(notebook.parent.parent, part)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    _execute(Chapter(notebook, part, dict(parameters), ""), environment)
-    shutil.rmtree(part / "jupyter")
-    (part / "run.json").write_text(json.dumps(dict(parameters)))
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+        _execute(Chapter(notebook, part, given, ""), _environment(notebook.parent.parent, part))
+        shutil.rmtree(part / "jupyter")
+        (part / "run.json").write_text(json.dumps(given))
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
     return folder / notebook.name
 
 
-def _unwritable(folder: Path, error: OSError) -> ParameterError:
-    return ParameterError(
-        f"the output must be a folder that can be written; got {folder} ({error.strerror}). "
-        "Name another one."
-    )
-
-
 def chapters(root: Path, output: Path, preset: str | None = None) -> list[Chapter]:
-    """Return the notebooks that ``_toc.yml`` names, in its order."""
-    notebooks = _notebooks(root)
+    """The notebooks that `_toc.yml` names, in its order, with the parameters of a preset."""
+    notebooks = {path.stem: path for path in _notebooks(root)}
     parameters = preset_parameters(root, preset) if preset else {}
+    for stem in parameters:
+        required = f"a preset names chapters: {', '.join(notebooks)}"
+        require(stem in notebooks, required, repr(stem), f"Rename it in {preset}.yaml.")
     ledger = claims.ledger(root / "book" / "claims.yaml")
-    package = _digest(
-        path.read_bytes() for path in sorted(PACKAGE.rglob("*.py")) if path not in _NOT_IN_CHAPTERS
-    )
     lock = _read(root / "requirements.lock")
     found = []
-    for notebook in notebooks:
-        stem = notebook.stem
-        chosen = parameters.get(stem, {})
+    for stem, notebook in notebooks.items():
+        read = _read_notebook(notebook)
+        cells = [_source(cell) for cell in read["cells"] if cell["cell_type"] == "code"]
+        try:
+            chosen = read_given(_parameters_cell(read), parameters.get(stem, {}), root)
+        except ParameterError as error:
+            raise ParameterError(f"{stem}: {error}") from None
         checked = [
             (claim.id, claim.kind, claim.statement) for claim in ledger if claim.chapter == stem
         ]
-        cells = [
-            cell["source"] for cell in _read_notebook(notebook).cells if cell.cell_type == "code"
-        ]
+        modules = _digest(path.read_bytes() for path in sorted(_modules(cells)))
         key = _digest(
-            json.dumps(part, default=str)
-            for part in (cells, chosen, checked, package, lock, platform.python_version())
+            json.dumps(part)
+            for part in (cells, chosen, checked, modules, lock, platform.python_version())
         )
         folder = output / "chapters" / (preset or "default") / stem
         found.append(Chapter(notebook, folder, chosen, key))
@@ -198,25 +191,34 @@ def chapters(root: Path, output: Path, preset: str | None = None) -> list[Chapte
 
 
 def preset_parameters(root: Path, preset: str) -> dict[str, dict[str, Any]]:
-    """Return the parameters of ``book/presets/<preset>.yaml``: {chapter: {name: value}}."""
-    folder = root / "book" / "presets"
-    path = folder / f"{preset}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
-        raise ParameterError(
-            f"preset must be one of {known}; got {preset!r}. "
-            f"Use one of those, or add {path.name} to book/presets."
-        )
-    return {stem: values or {} for stem, values in (yaml.safe_load(path.read_text()) or {}).items()}
+    """The text of `book/presets/<preset>.yaml`: {chapter: {name: text or list of texts}}."""
+    files = {path.stem: path for path in sorted((root / "book" / "presets").glob("*.yaml"))}
+    remedy = "Use one of those, or add a file to book/presets."
+    require(preset in files, f"preset must be one of {', '.join(files)}", repr(preset), remedy)
+    try:  # As text: the numbers of YAML 1.1 are not those of Python.
+        chosen: Any = yaml.load(files[preset].read_text("utf-8"), Loader=yaml.BaseLoader) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        chosen = error
+    fine = isinstance(chosen, dict) and all(isinstance(v, dict) for v in chosen.values())
+    require(fine, f"{preset}.yaml must hold `chapter: {{name: value}}`", chosen, "Mend it.")
+    return chosen
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except MadlibError:
+        raise
+    except OSError as error:
+        where = f"{error.filename or folder} ({error.strerror})"
+        required = "the output must be a folder that can be written"
+        raise ParameterError(f"{required}; got {where}. Name another one, or clear it.") from error
 
 
 def _notebooks(root: Path) -> list[Path]:
-    toc = root / "_toc.yml"
-    if not toc.is_file():
-        raise ParameterError(
-            f"the book is built where its _toc.yml stands; got {root}. "
-            "Run this at the top of the repository."
-        )
+    toc, remedy = root / "_toc.yml", "Run this at the top of the repository."
+    require(toc.is_file(), "the book is built where its _toc.yml stands", root, remedy)
 
     def files(entry: Any) -> Iterable[str]:
         if isinstance(entry, dict):
@@ -236,11 +238,28 @@ def _read(path: Path) -> str:
     return path.read_text() if path.is_file() else ""
 
 
-def _read_notebook(path: Path) -> nbformat.NotebookNode:
+def _read_notebook(path: Path) -> dict[str, Any]:
+    """A notebook of format 4; nbformat, which would check the rest, takes a second to load."""
     try:
-        return nbformat.read(path, as_version=4)
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
-        raise BuildError(f"{path.name}: not a notebook ({str(error).splitlines()[0]}).") from error
+        notebook = json.loads(path.read_text("utf-8"))
+        if notebook["nbformat"] == 4 and notebook["cells"]:
+            return notebook
+        reason = "it is not of format 4, or empty"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+    raise BuildError(f"{path.name}: not a notebook ({reason}).")
+
+
+def _source(cell: dict[str, Any]) -> str:
+    return "".join(cell["source"])
+
+
+def _tags(cell: dict[str, Any]) -> list[str]:
+    return cell["metadata"].get("tags", [])
+
+
+def _parameters_cell(notebook: dict[str, Any]) -> str:
+    return "\n".join(_source(cell) for cell in notebook["cells"] if "parameters" in _tags(cell))
 
 
 def _digest(parts: Iterable[str | bytes]) -> str:
@@ -249,6 +268,51 @@ def _digest(parts: Iterable[str | bytes]) -> str:
         part = part.encode() if isinstance(part, str) else part
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()
+
+
+def _package(pattern: str = "*") -> set[Path]:
+    return {path for path in PACKAGE.rglob(pattern) if path.is_file() and path.suffix != ".pyc"}
+
+
+def _modules(cells: list[str]) -> set[Path]:
+    """The files of the package that a chapter can depend on: those that it imports, and so on.
+
+    All of them, where that cannot be read off its cells.
+    """
+    found = {path for path in _package() if path.suffix != ".py"}
+    try:
+        todo = set().union(*(_imported(cell) for cell in cells))
+        while todo:
+            found.add(path := todo.pop())
+            todo |= _imported(path.read_text("utf-8")) - found
+    except SyntaxError:
+        return _package()
+    return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _imported(source: str) -> frozenset[Path]:
+    """Files of the package that the imports in a source execute, wherever they stand in it.
+
+    Raises:
+        SyntaxError: if they cannot be told.
+    """
+    if re.search(r"^\s*from\s+\.|import_module|__import__", source, re.MULTILINE):
+        raise SyntaxError("an import that is not spelled out")
+    names = {
+        f"{getattr(node, 'module', '')}.{alias.name}".strip(".")
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    files = {
+        file
+        for path in (PACKAGE.parent.joinpath(*name.split(".")) for name in names)
+        for step in (path, *path.parents)
+        if step.is_relative_to(PACKAGE)
+        for file in (step / "__init__.py", step.with_suffix(".py"))
+    }
+    return frozenset(filter(Path.is_file, files))
 
 
 def _sources(root: Path) -> list[Path]:
@@ -261,15 +325,16 @@ def _sources(root: Path) -> list[Path]:
     return [root / "_config.yml", root / "_toc.yml", *sorted(book)]
 
 
-def _site_key(root: Path, found: list[Chapter], preset: str | None) -> str:
-    sources = _sources(root)
+def _site_key(root: Path, preset: str | None) -> str:
+    """Of all that a site is made from, read and not parsed: it decides whether anything is done."""
+    preset_file = [root / "book" / "presets" / f"{preset}.yaml"] if preset else []
+    files = [*_sources(root), *preset_file, *sorted(_package()), root / "requirements.lock"]
     return _digest(
         [
+            platform.python_version(),
             preset or "",
-            *(chapter.key for chapter in found),
-            *(str(path.relative_to(root)) for path in sources),
-            *(path.read_bytes() for path in sources),
-            *(path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))),
+            *(os.path.relpath(path, root) for path in files),
+            *(path.read_bytes() if path.is_file() else b"" for path in files),
         ]
     )
 
@@ -320,7 +385,13 @@ def _execute_all(found: list[Chapter], environment: Mapping[str, str], jobs: int
         return None
 
     with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
-        failures = [line for line in pool.map(attempt, stale) if line]
+        try:
+            failures = [line for line in pool.map(attempt, stale) if line]
+        except BaseException:  # interrupted: what is under way ends now, and nothing else begins.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in list(_running):
+                worker.kill()
+            raise
     if failures:
         raise BuildError("\n".join(failures))
 
@@ -329,25 +400,33 @@ def _execute(chapter: Chapter, environment: Mapping[str, str]) -> None:
     """Execute one chapter in a process of its own; once more if its kernel died."""
     chapter.folder.mkdir(parents=True, exist_ok=True)
     executed = chapter.folder / chapter.notebook.name
-    command = [sys.executable, "-c", _PAPERMILL, str(chapter.notebook), str(executed)]
-    command += ["--cwd", str(chapter.folder), "--kernel", "python3"]
-    command += ["--language", "python", "--no-progress-bar"]
-    if chapter.parameters:
-        command += ["--parameters_yaml", yaml.safe_dump(chapter.parameters)]
+    job = {
+        # papermill fills in what stands in braces.
+        "input_path": str(chapter.notebook).replace("{", "{{").replace("}", "}}"),
+        "output_path": str(executed).replace("{", "{{").replace("}", "}}"),
+        "cwd": str(chapter.folder),
+        "parameters": chapter.parameters,
+        "kernel_name": "python3",
+        "language": "python",
+        "progress_bar": False,
+    }
     for _ in range(2):
         with subprocess.Popen(
-            command,
+            [sys.executable, "-c", _PAPERMILL, json.dumps(job)],
             env={**environment, "MADLIB_RESULTS": str(chapter.folder)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         ) as worker:
+            _running.add(worker)
             try:
                 log = worker.stdout.read()
             except BaseException:
                 worker.kill()
                 raise
+            finally:
+                _running.discard(worker)
         if worker.returncode == 0:
             return
         # Two kernels that start at one moment may choose the same port.
@@ -358,15 +437,15 @@ def _execute(chapter: Chapter, environment: Mapping[str, str]) -> None:
 
 def _reason(stem: str, executed: Path, log: str) -> BuildError | ParameterError:
     """Why a chapter failed, in one line."""
-    cells = _read_notebook(executed).cells if executed.is_file() else []
+    cells = _read_notebook(executed)["cells"] if executed.is_file() else []
     for cell in cells:
         for output in cell.get("outputs", []):
-            if output.output_type == "error":
-                message = (output.evalue.strip() or "no message").splitlines()[0]
-                if output.ename == ParameterError.__name__:
+            if output["output_type"] == "error":
+                message = (output["evalue"].strip() or "no message").splitlines()[0]
+                if output["ename"] == ParameterError.__name__:
                     return ParameterError(f"{stem}: {message}")
-                where = f"{stem}, cell [{cell.execution_count}]"
-                return BuildError(f"{where}: {output.ename}: {message}")
+                where = f"{stem}, cell [{cell['execution_count']}]"
+                return BuildError(f"{where}: {output['ename']}: {message}")
     last = (log.strip() or "papermill ended without a word").splitlines()[-1]
     return BuildError(f"{stem}: {last}")
 
@@ -416,7 +495,8 @@ def _stage(root: Path, found: list[Chapter], stage: Path, preset: str | None) ->
         target = stage / path.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
         if path in executed:
-            nbformat.write(_weave(_read_notebook(path), _read_notebook(executed[path])), target)
+            woven = _weave(_read_notebook(path), _read_notebook(executed[path]))
+            target.write_text(json.dumps(woven), "utf-8")
         elif path.suffix != ".ipynb":
             shutil.copy2(path, target)
     config = yaml.safe_load((root / "_config.yml").read_text())
@@ -429,20 +509,20 @@ def _stage(root: Path, found: list[Chapter], stage: Path, preset: str | None) ->
     (stage / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
-def _weave(source: nbformat.NotebookNode, executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return the chapter as it stands now with the outputs of its execution."""
-    ran = iter([cell for cell in executed.cells if cell.cell_type == "code"])
+def _weave(source: dict[str, Any], executed: dict[str, Any]) -> dict[str, Any]:
+    """The chapter as it stands now with the outputs of its execution."""
+    ran = (cell for cell in executed["cells"] if cell["cell_type"] == "code")
     cells = []
-    for cell in source.cells:
-        if cell.cell_type == "code":
+    for cell in source["cells"]:
+        if cell["cell_type"] == "code":
             done = next(ran)
-            while "injected-parameters" in done.metadata.get("tags", []):
+            while "injected-parameters" in _tags(done):
                 cells.append(done)
                 done = next(ran)
-            cell.outputs, cell.execution_count = done.outputs, done.execution_count
+            cell |= {name: done[name] for name in ("outputs", "execution_count")}
         cells.append(cell)
-    metadata = {name: value for name, value in executed.metadata.items() if name != "papermill"}
-    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+    metadata = {n: value for n, value in executed["metadata"].items() if n != "papermill"}
+    return executed | {"cells": cells, "metadata": metadata}
 
 
 def _typeset(output: Path, environment: Mapping[str, str]) -> None:

@@ -1,12 +1,21 @@
 """Where the results of a chapter land, and how they are written: whole or not at all."""
 
+import codecs
+import io
+import json
 import os
+import re
 import tempfile
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 from madlib.errors import ParameterError
 
-__all__ = ["results_dir", "write_result"]
+__all__ = ["provenance", "results_dir", "write_result"]
+
+_DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
+_ESCAPED = {b"n": b"\n", b"r": b"\r"}  # in a string of a pdf
 
 
 def results_dir() -> Path:
@@ -41,3 +50,39 @@ def write_result(relative: str, content: bytes) -> Path:
             "Set MADLIB_RESULTS to a folder you can write to."
         ) from error
     return path
+
+
+def provenance(figure: str) -> dict[str, Any]:
+    """How a figure came about: label, caption, parameters, versions, checksum of its numbers.
+
+    Args:
+        figure: a label, looked up in `results_dir()`, or one of its files; a pdf, svg or png tells
+            it by itself, wherever it is now.
+
+    Raises:
+        ParameterError: for what is no file of a figure.
+    """
+    path = Path(figure) if Path(figure).suffix else results_dir() / "figures" / f"{figure}.json"
+    try:
+        record = json.loads(_description(path.suffix, path.read_bytes()))
+        return {"label": record["label"], **record}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SyntaxError) as error:
+        raise ParameterError(
+            "a figure is named by its label, or by a json, pdf, svg or png file that was saved; "
+            f"got {figure!r} ({error}). Build its chapter, or set MADLIB_RESULTS."
+        ) from None
+
+
+def _description(kind: str, content: bytes) -> str:
+    """The record that `figures.save` put into a file."""
+    if kind == ".png":
+        from PIL import Image
+
+        return Image.open(io.BytesIO(content)).text["Description"]
+    if kind == ".svg":
+        return ElementTree.fromstring(content).findtext(f".//{_DUBLIN_CORE}description") or ""
+    if kind == ".pdf":
+        (told,) = re.findall(rb"/Subject \(((?:\\.|[^\\)])*)\)", content, re.DOTALL)
+        told = re.sub(rb"\\(.)", lambda m: _ESCAPED.get(m[1], m[1]), told, flags=re.DOTALL)
+        return told.decode("utf-16" if told.startswith(codecs.BOM_UTF16) else "ascii")
+    return content.decode()

@@ -9,7 +9,9 @@ from madlib.generators.diffusion import Diffusion, DiffusionParams
 from madlib.generators.gaussian import Gaussian, NormalParams
 from madlib.generators.kernel_density import KernelDensity, KernelDensityParams
 from madlib.generators.language_model import LanguageModel, LanguageParams
+from madlib.generators.location import Location
 from madlib.generators.mixture import GaussianMixture, MixtureParams
+from madlib.generators.regression import LinearRegression, RegressionParams
 from madlib.generators.training import Training
 from madlib.generators.trigram import Trigram, TrigramParams
 from madlib.generators.vae import VAE, VAEParams
@@ -28,8 +30,11 @@ __all__ = [
     "KernelDensityParams",
     "LanguageModel",
     "LanguageParams",
+    "LinearRegression",
+    "Location",
     "MixtureParams",
     "NormalParams",
+    "RegressionParams",
     "Training",
     "Trigram",
     "TrigramParams",

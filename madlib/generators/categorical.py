@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Counts, Samples
-from madlib.errors import Count, check_fields
+from madlib.errors import Count, Flag, check_fields
 from madlib.protocols import Generator, Space
 from madlib.random import multinomial
 
@@ -40,7 +40,7 @@ class Categorical(Generator):
     """
 
     n_symbols: Count
-    exact: bool = True
+    exact: Flag = True
     dim = 1
     minimum_weight = 1
 

@@ -6,12 +6,10 @@ $G^t = N(\mu_t, \Sigma_t)$. Sampling with bias $\lambda$ draws from $N(\mu_t, \l
     mean     ~ N(mu, lam Sigma / n),
     scatter  ~ Wishart(lam Sigma, n - 1),
 
-independent of each other, so `draw` returns those two and never the points. The Wishart matrix
-comes from Bartlett's decomposition (Bartlett 1933): scatter = (L B)(L B)^T with L L^T = lam Sigma
-and B lower triangular, chi variables of n - 1, n - 2, ... degrees of freedom on the diagonal and
-normals below. L B is the triangular root that `Moments` keeps, so a fully synthetic loop multiplies
-triangular matrices and factorizes nothing: it can collapse for ten thousand generations and stay
-exact.
+independent of each other, so `draw` returns those two and never the points. The root of the scatter
+is L B with L L^T = lam Sigma and B of Bartlett's decomposition, which is what `Moments` keeps: a
+fully synthetic loop multiplies triangular matrices, factorizes nothing, and stays exact while it
+collapses for ten thousand generations.
 """
 
 import dataclasses
@@ -22,10 +20,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Moments, Samples
-from madlib.errors import Count, check_fields, require
+from madlib.errors import Binary, Count, Flag, check_fields
 from madlib.linalg import log_normals
 from madlib.protocols import Generator
-from madlib.random import chi_square
+from madlib.random import wishart_root
 
 
 class NormalParams(NamedTuple):
@@ -33,8 +31,7 @@ class NormalParams(NamedTuple):
 
     Attributes:
         mean: [d], $\mu_t$.
-        chol: [d, d], lower triangular with $\Sigma_t$ = chol chol^T; singular or zero once
-            collapsed.
+        chol: [d, d], lower triangular, $\Sigma_t$ = chol chol^T; singular or zero once collapsed.
     """
 
     mean: Float[Array, "*batch d"]
@@ -54,18 +51,15 @@ class Gaussian(Generator):
         dim: d.
         ddof: 1 divides the scatter by n - 1 (unbiased, the MAD paper's), 0 by n (maximum
             likelihood); with weights, by $\sum w - \text{ddof} \sum w^2 / \sum w$.
-        exact: True draws moments from their exact distribution at a cost independent of n; False
-            draws the points and summarizes them, the slow path that the tests compare with.
+        exact: whether moments are drawn, at a cost independent of n; else points, slowly.
     """
 
     dim: Count
-    ddof: int = 1
-    exact: bool = True
+    ddof: Binary = 1
+    exact: Flag = True
 
     def __post_init__(self):
         check_fields(self)
-        require(self.ddof in (0, 1), "ddof must be 0 or 1", repr(self.ddof), "1 is unbiased.")
-        require(self.exact in (True, False), "exact must be a bool", repr(self.exact), "Use True.")
 
     @property
     def minimum_weight(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -84,20 +78,12 @@ class Gaussian(Generator):
         """Moments of n draws, without the draws: O(d^2) random numbers for any n."""
         if not self.exact:
             return Samples.of(self.sample(key, params, n, lam))
-        k_normal, k_rejection = jax.random.split(key)
-        d = self.dim
-        n = jnp.asarray(n, params.mean.dtype)
-        scaled = jnp.sqrt(lam) * params.chol
+        d, n = self.dim, jnp.asarray(n, params.mean.dtype)
+        k_normal, k_chi = jax.random.split(key)
         normals = jax.random.normal(k_normal, (d * (d + 3) // 2,))
-        of_mean, of_chi, of_below = jnp.split(normals, [d, 2 * d])
-        mean = params.mean + scaled @ of_mean / jnp.sqrt(jnp.maximum(n, 1.0))
-
-        below = jnp.zeros((d, d)).at[jnp.tril_indices(d, -1)].set(of_below)
-        dof = n - 1 - jnp.arange(d, dtype=n.dtype)
-        alive = dof > 0  # n draws give rank n - 1 at most: with n <= d the other columns vanish.
-        chi = jnp.sqrt(chi_square(k_rejection, of_chi, jnp.where(alive, dof, 1.0)))
-        bartlett = jnp.where(alive, below + jnp.diag(chi), 0.0)
-        return Moments(n, n, mean, scaled @ bartlett)
+        scaled = jnp.sqrt(lam) * params.chol
+        mean = params.mean + scaled @ normals[:d] / jnp.sqrt(jnp.maximum(n, 1.0))
+        return Moments(n, n, mean, scaled @ wishart_root(k_chi, normals[d:], n - 1))
 
     def sample(self, key: Key[Array, ""], params: NormalParams, n: int, lam=1.0) -> Array:
         normals = jax.random.normal(key, (n, self.dim))

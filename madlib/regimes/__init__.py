@@ -4,15 +4,19 @@
     SyntheticAugmentation   D^t = D_r + D_s^t          D_r the same at every generation
     FreshData               D^t = D_r^t + D_s^t        D_r^t drawn anew
     Accumulate              D^t = D^{t-1} + D_s^t
+    AccumulateFresh         D^t = D^{t-1} + D_r^t + D_s^t
     AccumulateSubsample     D^t = n of all so far
     LongMemory              D^t = D_r^t + samples of the last K models
 
-Three more wrap any of these, and each other: `Weighted` counts real examples w times, `Curated`
-selects among the synthetic ones, `Growing` changes sizes with t.
+Others wrap any of these, and each other: `Weighted` counts real examples w times, `Curated` selects
+(see `madlib.regimes.selectors`), `Growing` changes sizes with t, `External` takes its synthetic
+data from somebody else's model.
 """
 
-from madlib.regimes.accumulate import Accumulate, AccumulateSubsample
+from madlib.regimes import selectors
+from madlib.regimes.accumulate import Accumulate, AccumulateFresh, AccumulateSubsample
 from madlib.regimes.curated import Curated, Selector
+from madlib.regimes.external import External
 from madlib.regimes.fresh_data import FreshData
 from madlib.regimes.fully_synthetic import FullySynthetic
 from madlib.regimes.growing import Growing, Power
@@ -22,8 +26,10 @@ from madlib.regimes.weighted import Weighted
 
 __all__ = [
     "Accumulate",
+    "AccumulateFresh",
     "AccumulateSubsample",
     "Curated",
+    "External",
     "FreshData",
     "FullySynthetic",
     "Growing",
@@ -32,4 +38,5 @@ __all__ = [
     "Selector",
     "SyntheticAugmentation",
     "Weighted",
+    "selectors",
 ]

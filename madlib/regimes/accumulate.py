@@ -31,6 +31,25 @@ class Accumulate(Regime):
         return memory, memory
 
 
+class AccumulateFresh(Regime):
+    """Everything there ever was, with new real data in every batch: a crawl that is kept."""
+
+    n_r: Size
+    n_s: Size
+
+    def smallest_size(self, n_ini, n_generations):
+        return n_ini + self.n_r + self.n_s
+
+    def init(self, real, n_generations):
+        return real + real.empty((self.n_r + self.n_s) * (n_generations - 1))
+
+    def training_set(self, key, turn, memory):
+        k_real, k_synthetic = jax.random.split(key)
+        batch = turn.real(k_real, self.n_r) + turn.synthetic(k_synthetic, self.n_s)
+        memory = memory.extend(batch)
+        return memory, memory
+
+
 class AccumulateSubsample(Regime):
     """A fixed number of examples, drawn without replacement from everything there ever was.
 

@@ -6,15 +6,10 @@ from madlib.protocols import Regime, Size
 
 
 class FreshData(Regime):
-    """New real data at every generation, beside the previous model's samples.
-
-    Attributes:
-        n_r: fresh real samples per generation.
-        n_s: synthetic samples per generation; 0 is the real-only baseline.
-    """
+    """n_r new real samples at every generation, beside n_s of the previous model."""
 
     n_r: Size
-    n_s: Size
+    n_s: Size  # 0 is the real-only baseline
 
     def smallest_size(self, n_ini, n_generations):
         return self.n_r + self.n_s

@@ -4,11 +4,7 @@ from madlib.protocols import Regime, Size
 
 
 class FullySynthetic(Regime):
-    """Only the previous model's samples.
-
-    Attributes:
-        n_s: synthetic samples per generation.
-    """
+    """Only the previous model's samples, n_s of them."""
 
     n_s: Size
 

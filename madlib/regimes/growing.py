@@ -13,6 +13,7 @@ import numpy as np
 
 from madlib.errors import require
 from madlib.protocols import Number, Regime
+from madlib.regimes.wrapper import Wrapper
 from madlib.sizes import map_numbers
 
 
@@ -29,7 +30,7 @@ class Power(eqx.Module):
         return t**self.exponent
 
 
-class Growing(Regime):
+class Growing(Wrapper):
     """A regime whose sizes follow a schedule.
 
     Where points are drawn, arrays have the largest size of all generations, and the rows beyond
@@ -41,14 +42,16 @@ class Growing(Regime):
             or "n_s", where others stay as they are.
     """
 
-    regime: Regime
     schedule: Callable[[Any], Any] | dict[str, Callable[[Any], Any]]
 
-    @property
-    def needs_points(self):
-        return self.regime.needs_points
-
     def smallest_size(self, n_ini, n_generations):
+        require(
+            "n" not in self._sizes(self.regime)
+            or (isinstance(self.schedule, dict) and "n" not in self.schedule),
+            "the size n of a subsample cannot follow a schedule",
+            self.schedule,
+            'Give schedules by name, such as {"n_s": Power(1.0)}.',
+        )
         smallest = np.inf
         for t in range(2, n_generations + 1):
             for name in ("n_r", "n_s"):
@@ -71,17 +74,24 @@ class Growing(Regime):
         if turn.model.generator.exact:
             return self._at(t, jnp).training_set(key, turn, memory)
 
+        largest = self._largest(turn.n_generations)
+        ends, peaks = self._sizes(self._at(t, jnp)), self._sizes(largest)
+
         def used(draw, name):
-            largest = self._peak(name, turn.n_generations)
-
             def first_rows(key, n):
-                n_used = jnp.round(n * self._factor(name, t) / largest)
-                return (jnp.arange(n) < n_used).astype(float) * draw(key, n)
+                n_used = jnp.round(n * ends[name] / peaks[name])
+                return (jnp.arange(n, dtype=float) < n_used).astype(float) * draw(key, n)
 
-            return first_rows
+            return first_rows if name in ends else draw
 
         turn = turn._replace(real=used(turn.real, "n_r"), synthetic=used(turn.synthetic, "n_s"))
-        return self._largest(turn.n_generations).training_set(key, turn, memory)
+        return largest.training_set(key, turn, memory)
+
+    @staticmethod
+    def _sizes(regime: Regime) -> dict[str, Any]:
+        sizes: dict[str, Any] = {}
+        map_numbers(lambda name, kind, size: sizes.setdefault(name, size), regime)
+        return sizes
 
     def _factor(self, name: str, t: Any) -> Any:
         schedule = self.schedule
@@ -97,13 +107,11 @@ class Growing(Regime):
 
         return map_numbers(grown, self.regime)
 
-    def _peak(self, name: str, n_generations: int) -> float:
-        return max(float(self._factor(name, float(t))) for t in range(2, n_generations + 1))
-
     def _largest(self, n_generations: int) -> Regime:
         def largest(name, kind, size):
             if kind != "size" or not isinstance(size, int):
                 return size
-            return round(size * self._peak(name, n_generations))
+            times = range(2, n_generations + 1)
+            return max(round(size * float(self._factor(name, float(t)))) for t in times)
 
         return map_numbers(largest, self.regime)

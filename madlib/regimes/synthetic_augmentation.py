@@ -4,11 +4,7 @@ from madlib.protocols import Regime, Size
 
 
 class SyntheticAugmentation(Regime):
-    """The real data of generation 1, kept, beside the previous model's samples.
-
-    Attributes:
-        n_s: synthetic samples per generation; the fixed real set has size n_ini.
-    """
+    """The n_ini real samples of generation 1, kept, beside n_s of the previous model."""
 
     n_s: Size
 

@@ -5,10 +5,14 @@ w n_r / (w n_r + n_s). With n_r = n_s the best share of the fresh-data loop is 0
 2025), which is w = 1.618: the golden ratio both times.
 """
 
-from madlib.protocols import Number, Regime
+import numpy as np
+
+from madlib.errors import require
+from madlib.protocols import Number
+from madlib.regimes.wrapper import Wrapper
 
 
-class Weighted(Regime):
+class Weighted(Wrapper):
     """A regime that counts every real example w times, those of generation 1 that it keeps too.
 
     Attributes:
@@ -16,14 +20,10 @@ class Weighted(Regime):
         w: weight of a real example beside that of a synthetic one, 1.
     """
 
-    regime: Regime
     w: Number
 
-    @property
-    def needs_points(self):
-        return self.regime.needs_points
-
     def smallest_size(self, n_ini, n_generations):
+        require(np.all(np.asarray(self.w) > 0), "w must be > 0", self.w, "1 leaves all alike.")
         return self.regime.smallest_size(n_ini, n_generations)
 
     def init(self, real, n_generations):

@@ -100,7 +100,9 @@ def empirical(
             "Encode the text with madlib.text.encode.",
         )
         return Target(samples, None, family, tuple(symbols))
-    return Target(samples, Gaussian(family.dim, ddof=0).fit(None, Moments.of(samples)), family)
+    return Target(
+        samples, Gaussian(family.dim, ddof=0).fit(jax.random.key(0), Moments.of(samples)), family
+    )
 
 
 N_TRAINING_DIGITS = 1297  # the other 500 are held out.

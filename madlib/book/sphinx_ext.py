@@ -1,24 +1,27 @@
-"""Sphinx extension of the book: captions from the code, claims, gallery, mathematics offline.
+"""Sphinx extension of the book: captions from the code, claims, gallery, API, mathematics offline.
 
-A cell that ends in ``figures.save(fig, "fig-...", caption="...", ...)`` becomes a numbered figure:
-label and caption are read from the call, so they stand in one place. Directives:
+A cell with a call that has `label="fig-..."` and `caption="..."` becomes a numbered figure: both
+stand in one place, and are read from there. Directives:
 
-* ``{madlib-claims}``: the ledger, grouped by chapter, with the verdict of each claim;
-* ``{madlib-scoreboard}``: how many claims were reproduced, contradicted, not attempted;
-* ``{madlib-gallery}``: every figure, small, with its caption and files;
-* ``{madlib-figure} fig-...``: a figure of a chapter, on another page;
-* ``{madlib-build}``: versions, machine and the seconds of each chapter.
+* `{madlib-claims}`: the ledger, grouped by chapter, with the verdict of each claim;
+* `{madlib-scoreboard}`: how many claims there are of each verdict;
+* `{madlib-gallery}`: every figure, small, with its caption and files;
+* `{madlib-figure} fig-...`: a figure of a chapter, on another page;
+* `{madlib-explorer}`: sliders for the sizes of a Gaussian loop;
+* `{madlib-api} madlib.regimes`: the public names of a module, from their docstrings;
+* `{madlib-build}`: versions, machine and the seconds of each chapter.
 
-What depends on results is filled in after all chapters are read, because a plain
-``jupyter-book build .`` executes them while it reads. The results are in ``$MADLIB_RESULTS``; a
-plain build puts them beside the site.
+Results are filled in after all chapters are read, because a plain `jupyter-book build .` executes
+them while it reads. They are in `$MADLIB_RESULTS`; a plain build puts them beside the site.
 """
 
 import ast
 import html
 import importlib.util
+import inspect
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from importlib import metadata
@@ -26,68 +29,81 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from madlib.claims import Claim, ledger
-from madlib.figures import format_caption
-from madlib.parameters import check_parameters, results_dir
+from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+import madlib
+from madlib.book.claims import OUTCOMES, Claim, Verdict, ledger, recorded
+from madlib.book.figures import format_caption
+from madlib.book.parameters import read_cell
+from madlib.book.results import results_dir
+
 LOGGER = logging.getLogger(__name__)
 FORMATS = {"pdf": "PDF", "svg": "SVG", "png": "PNG", "csv": "CSV", "json": "JSON", "bib": "BibTeX"}
-VERDICTS = ("reproduced", "contradicted", "undecided", "not attempted")
+VERDICTS = [*OUTCOMES, "undecided"]
 MATHJAX = "sphinx-mathjax-offline"
+REDIRECT = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{0}</title>
+<link rel="canonical" href="{0}.html">
+<meta http-equiv="refresh" content="0; url={0}.html">
+<p>This chapter is now <a href="{0}.html">{0}</a>.</p>
+"""
 
 
 class Slot(nodes.General, nodes.Element):
     """A place on a page that is filled in when all chapters are read."""
 
 
-def add_figure_metadata(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Give each cell that saves a figure its ``mystnb.figure`` metadata."""
+def prepare_source(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Give each cell that saves a figure its `mystnb.figure` metadata; fill in the version."""
+    source[0] = source[0].replace("{{madlib-version}}", madlib.__version__)
     if Path(app.env.doc2path(docname)).suffix != ".ipynb":
         return
     notebook = json.loads(source[0])
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    saved = [(cell, call) for cell in cells for call in _saved_figures("".join(cell["source"]))]
-    parameters = _parameters(cells) if saved else {}
-    for cell, (label, caption) in saved:
-        figure = {"name": label, "caption": format_caption(caption, parameters)}
-        cell["metadata"].setdefault("mystnb", {})["figure"] = figure
+    parameters: dict[str, Any] = {}
+    for cell in cells:
+        text = "".join(cell["source"])
+        if {"parameters", "injected-parameters"} & set(cell["metadata"].get("tags", [])):
+            parameters |= {name: value for name, (_, value) in read_cell(text).items()}
+        for label, caption in _saved_figures(text):
+            record = results_dir() / "figures" / f"{label}.json"
+            if app.config.nb_execution_mode == "off" and record.is_file():  # as it was drawn
+                caption = json.loads(record.read_text("utf-8"))["caption"]
+            else:
+                caption = format_caption(caption, parameters)
+            figure = {"name": label, "caption": caption}
+            cell["metadata"].setdefault("mystnb", {})["figure"] = figure
     source[0] = json.dumps(notebook)
 
 
 def _saved_figures(source: str) -> list[tuple[str, str]]:
-    """Return (label, caption) of each ``figures.save`` in a cell."""
+    """(label, caption) of each call in a cell that saves a figure."""
     try:
-        tree = ast.parse(source)
+        calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     except SyntaxError:  # A cell of magics.
         return []
     found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("figures.save"):
-            given = dict(zip(("fig", "label"), node.args, strict=False))
-            given |= {keyword.arg: keyword.value for keyword in node.keywords}
+    for call in calls:
+        given = {keyword.arg: keyword.value for keyword in call.keywords}
+        if ast.unparse(call.func).endswith("figures.save"):
+            given |= dict(zip(("fig", "label"), call.args, strict=False))
+        if {"label", "caption"} <= given.keys():
             try:
                 found.append((ast.literal_eval(given["label"]), ast.literal_eval(given["caption"])))
-            except (KeyError, ValueError) as error:
-                line = source.splitlines()[node.lineno - 1].strip()
+            except ValueError as error:
+                line = source.splitlines()[call.lineno - 1].strip()
                 raise ExtensionError(
-                    f"figures.save needs label and caption as plain strings; got {line!r}. "
+                    f"a figure needs label and caption as plain strings; got {line!r}. "
                     "Write them out; {name} in a caption stands for a parameter."
                 ) from error
     return found
-
-
-def _parameters(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the values that the chapter was executed with."""
-    namespace: dict[str, Any] = {}
-    for cell in cells:
-        if {"parameters", "injected-parameters"} & set(cell["metadata"].get("tags", [])):
-            exec("".join(cell["source"]), namespace)
-    return check_parameters(namespace)
 
 
 class Scoreboard(SphinxDirective):
@@ -115,12 +131,51 @@ class Build(SphinxDirective):
         return [Slot(kind="build")]
 
 
+class Api(SphinxDirective):
+    """The public names of a module: those of its `__all__`, those it defines, or those listed."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Hand the names to autodoc, which writes reStructuredText."""
+        module = importlib.import_module(self.arguments[0])
+        ours = [name for name, it in vars(module).items() if _home(it) == module.__name__]
+        names = list(self.content) or getattr(module, "__all__", ours)
+        lines = ["```{eval-rst}"]
+        for name in names:
+            value = getattr(module, name)
+            if not name.startswith("_") and (inspect.isclass(value) or inspect.isfunction(value)):
+                kind = "class" if inspect.isclass(value) else "function"
+                lines += [f".. auto{kind}:: {module.__name__}.{name}", "   :members:", ""]
+        block = nodes.container(classes=["madlib-api"])
+        self.state.nested_parse(StringList([*lines, "```"]), self.content_offset, block)
+        return [block]
+
+
+def _home(value: Any) -> str:
+    return getattr(value, "__module__", "")
+
+
+def mark_up(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Turn the Markdown of docstrings, `code` and $mathematics$, into reStructuredText."""
+    text = "\n".join(lines)
+    text = re.sub(r"\$([^$]+)\$", r":math:`\1`", text)
+    text = re.sub(r"(?<![`:])`([^`]+)`(?!`)", r"``\1``", text)
+    lines[:] = text.splitlines()
+
+
+def skip_fields(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> Any:
+    """Leave out what the attributes of a class already tell: the fields of a NamedTuple."""
+    return True if type(value).__name__ == "_tuplegetter" else None
+
+
 class Explorer(SphinxDirective):
     """Sliders for the sizes of a Gaussian loop; the curves come from its exact recursion."""
 
     def run(self) -> list[nodes.Node]:
-        """Insert the panel, markup and script, as it stands beside this file."""
-        panel = Path(__file__).with_name("explorer.html")
+        """Insert the panel, markup and script."""
+        panel = Path(self.env.srcdir) / "book" / "_static" / "explorer.html"
         self.env.note_dependency(str(panel))
         return [_raw(panel.read_text())]
 
@@ -200,7 +255,7 @@ class FillSlots(SphinxPostTransform):
                 figure += _raw(self._files(label))
 
     def _verdict(self, slot: Slot) -> list[nodes.Node]:
-        verdict, measure = _verdict(slot["claim"])
+        verdict, measure = self._verdicts()[slot["claim"]]
         kind = verdict.replace(" ", "-")
         measure = f'<span class="madlib-measure">{html.escape(measure)}</span>' if measure else ""
         return [_raw(f'<div class="madlib-badge {kind}"><span>{verdict}</span>{measure}</div>')]
@@ -212,7 +267,7 @@ class FillSlots(SphinxPostTransform):
             "of this book and the article behind it": Counter(),
         }
         for claim in ledger(_ledger_path(self.app)):
-            counts[list(counts)[claim.source in ours]][_verdict(claim.id)[0]] += 1
+            counts[list(counts)[claim.source in ours]][self._verdicts()[claim.id][0]] += 1
         rows = []
         for whose, count in counts.items():
             tiles = "".join(
@@ -273,6 +328,22 @@ class FillSlots(SphinxPostTransform):
         )
         return [_raw(f'<table class="table madlib-build">{cells}</table>')]
 
+    def _verdicts(self) -> dict[str, tuple[str, str]]:
+        """{id: (verdict, measure)}: the ledger's verdict where its outcome was found."""
+        if not hasattr(self.app, "madlib_verdicts"):
+            records, verdicts = recorded(results_dir()), {}
+            for claim in ledger(_ledger_path(self.app)):
+                verdicts[claim.id] = "not attempted", ""
+                if record := records.get(claim.id):
+                    outcome = record["outcome"]
+                    # Built with other parameters a claim may come out otherwise.
+                    other = {"holds": "reproduced", "fails": "contradicted"}.get(outcome, outcome)
+                    verdict = claim.verdict if OUTCOMES[claim.verdict] == outcome else other
+                    evidence = Verdict(claim, outcome, record["margin"]).evidence
+                    verdicts[claim.id] = verdict, evidence
+            self.app.madlib_verdicts = verdicts
+        return self.app.madlib_verdicts
+
     def _figures(self) -> dict[str, tuple[str, nodes.figure]]:
         """{label: (page, figure)} in reading order, as first read."""
         if not hasattr(self.app, "madlib_figures"):
@@ -326,21 +397,12 @@ def _ledger_path(app: Sphinx) -> Path:
     return Path(app.srcdir) / "book" / "claims.yaml"
 
 
-def _verdict(claim: str) -> tuple[str, str]:
-    """Return the verdict of a claim and the number behind it."""
-    path = results_dir() / "claims" / f"{claim}.json"
-    if not path.is_file():
-        return "not attempted", ""
-    record = json.loads(path.read_text())
-    return record["verdict"], record["evidence"]
-
-
 def prepare(app: Sphinx, config: Any) -> None:
     """Tell the chapters of a plain build where results and ledger are; add the style."""
     os.environ.setdefault("MADLIB_RESULTS", str(Path(app.outdir).parent / "results"))
     os.environ.setdefault("MADLIB_LEDGER", str(_ledger_path(app)))
     os.environ.setdefault("TQDM_DISABLE", "1")
-    config.html_static_path.append(str(Path(__file__).parents[1] / "_static"))
+    config.html_static_path.append(str(Path(app.srcdir) / "book" / "_static"))
 
 
 def drop_thebe(
@@ -373,6 +435,8 @@ def copy_files(app: Sphinx, error: Exception | None) -> None:
     # MathJax fetches rare macros from here when a formula needs them.
     extensions = "input/tex/extensions"
     shutil.copytree(mathjax / extensions, target / extensions, dirs_exist_ok=True)
+    for old, new in app.config.madlib_redirects.items():
+        (out / "book" / f"{old}.html").write_text(REDIRECT.format(new), "utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -384,10 +448,15 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("madlib-build", Build)
     app.add_directive("madlib-explorer", Explorer)
     app.add_directive("madlib-figure", InlineFigure)
+    app.add_directive("madlib-api", Api)
     app.add_post_transform(FillSlots)
+    app.add_config_value("madlib_redirects", {}, "html")  # renamed chapters, old to new
     app.add_css_file("madlib.css")
+    app.add_js_file("madlib.js")
     app.connect("config-inited", prepare)
-    app.connect("source-read", add_figure_metadata)
+    app.connect("source-read", prepare_source)
+    app.connect("autodoc-process-docstring", mark_up, priority=400)  # before napoleon
+    app.connect("autodoc-skip-member", skip_fields)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("build-finished", copy_files)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": False}

@@ -1,0 +1,366 @@
+"""The build: what is executed again, what a failure leaves, and what is refused before it."""
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+from madlib.book import build
+from madlib.errors import ParameterError
+
+RECORD = """import os, pathlib
+results = pathlib.Path(os.environ["MADLIB_RESULTS"])
+(results / "figures").mkdir(exist_ok=True)
+(results / "figures" / f"fig-{_name}.txt").write_text(str(n_s))
+with open(os.environ["SCRATCH_LOG"], "a") as log:
+    print(_name, file=log)"""
+
+
+class Scratch:
+    """A book of two chapters that leave a line in a log when they are executed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.output, self.log = root, root / "_build", root / "log"
+        (root / "book" / "presets").mkdir(parents=True)
+        self.write("_config.yml", "title: Scratch\nonly_build_toc_files: true\n")
+        self.write("_toc.yml", "format: jb-book\nroot: book/one\nchapters:\n- file: book/two\n")
+        self.write("book/presets/tiny.yaml", "one: {n_s: 5}\n")
+        self.write(
+            "book/claims.yaml",
+            "- {id: none, source: founding, where: here, statement: None., kind: not attempted,\n"
+            "   chapter: null, verdict: not attempted, note: Scratch.}\n",
+        )
+        self.chapter("one")
+        self.chapter("two")
+
+    def write(self, name: str, text: str) -> None:
+        (self.root / name).write_text(text)
+
+    def chapter(self, name: str, *cells: str, prose: str = "Prose.") -> None:
+        head = nbformat.v4.new_code_cell(
+            "n_s: int = 3  # synthetic samples", metadata={"tags": ["parameters"]}
+        )
+        rest = [nbformat.v4.new_code_cell(cell) for cell in (f"_name = {name!r}\n{RECORD}", *cells)]
+        prose = nbformat.v4.new_markdown_cell(f"# {name}\n\n{prose}")
+        nbformat.write(
+            nbformat.v4.new_notebook(cells=[prose, head, *rest]),
+            self.root / "book" / f"{name}.ipynb",
+        )
+
+    def build(self, preset: str | None = None) -> list[str]:
+        """Build; return the chapters that were executed."""
+        self.log.write_text("")
+        build.build(self.root, self.output, preset=preset, jobs=2)
+        return sorted(self.log.read_text().split())
+
+    def looks_finished(self) -> bool:
+        return (self.output / "html").exists()
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scratch:
+    """The scratch book, typeset by a stand-in for Sphinx."""
+
+    def typeset(output: Path, environment: object) -> None:
+        (output / "html").mkdir()
+        (output / "html" / "index.html").write_text("")
+
+    monkeypatch.setattr(build, "_typeset", typeset)
+    monkeypatch.setenv("SCRATCH_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("MADLIB_LEDGER", "")
+    return Scratch(tmp_path)
+
+
+def test_only_what_changed_is_executed(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert scratch.build() == ["one", "two"]
+    assert scratch.build() == []
+    scratch.chapter("two", prose="Other prose.")
+    assert scratch.build() == []
+    assert "Other prose." in (scratch.output / "stage" / "book" / "two.ipynb").read_text()
+    scratch.chapter("two", "1 + 1")
+    assert scratch.build() == ["two"]
+    assert scratch.build("tiny") == ["one", "two"]
+    assert (scratch.output / "results" / "figures" / "fig-one.txt").read_text() == "5"
+    assert scratch.build() == []
+    assert (scratch.output / "results" / "figures" / "fig-one.txt").read_text() == "3"
+    monkeypatch.setattr(platform, "python_version", lambda: "3.99.0")  # and other prose in it
+    found = build.chapters(scratch.root, scratch.output)
+    assert not any(chapter.is_current for chapter in found)
+
+
+def test_staged_chapters_carry_their_outputs(scratch: Scratch) -> None:
+    scratch.chapter("one", "n_s * 2")
+    scratch.build("tiny")
+    cells = nbformat.read(scratch.output / "stage" / "book" / "one.ipynb", 4).cells
+    assert cells[-1].outputs[0]["data"]["text/plain"] == "10"
+    assert any("injected-parameters" in cell.metadata.get("tags", []) for cell in cells)
+
+
+def test_failure_is_one_line_and_leaves_no_site(scratch: Scratch) -> None:
+    scratch.build()
+    scratch.chapter("two", "1 / 0")
+    with pytest.raises(build.BuildError) as error:
+        scratch.build()
+    assert str(error.value) == "two, cell [3]: ZeroDivisionError: division by zero"
+    assert not scratch.looks_finished()
+    scratch.chapter("two")
+    assert scratch.build() == [], "the chapter that was whole before is whole again"
+
+
+def test_parameter_error_is_told_in_its_own_words(scratch: Scratch) -> None:
+    check = "from madlib.book import check_parameters\ncheck_parameters(globals(), n_s=(1, 9))"
+    scratch.chapter("one", check)
+    path = scratch.root / "book" / "one.ipynb"
+    said = r"^one: n_s must be in \[1, 9\]; got 44\. .*$"
+    with pytest.raises(ParameterError, match=said):
+        build.run(path, scratch.root / "run", {"n_s": 44})
+    scratch.write("book/presets/tiny.yaml", "one: {n_s: 44}\n")
+    with pytest.raises(build.BuildError, match=said):
+        scratch.build("tiny")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("n_t", "4", "the parameters of this chapter are n_s; got 'n_t'. Did you mean"),
+        ("n_s", "12:30", "n_s must be a whole number; got '12:30'"),
+        ("n_s", "2020-01-01", "n_s must be a whole number; got '2020-01-01'"),
+        ("n_s", "!!binary aGk=", "n_s must be a whole number"),
+        ("n_s", "1.5", "n_s must be a whole number; got 1.5"),
+        ("{0}; n_s", "5", "the parameters of this chapter are n_s; got"),
+        ("n_s = {0} #", "5", "the parameters of this chapter are n_s; got"),
+        ("n_s", "{0}", "n_s must be a whole number"),
+        ("n_s", ["1", "{0}"], "n_s must be a whole number"),
+    ],
+)
+def test_what_a_chapter_cannot_take_starts_nothing(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch, name: str, value, said: str
+) -> None:
+    """Names are written into a cell by papermill: they are code, and must not become any."""
+    code = f"open({str(scratch.root / 'executed')!r}, 'w')"
+    name = name.replace("{0}", code)
+    monkeypatch.setattr(build, "_execute", lambda *_: pytest.fail("started"))
+    for given in (value, [code] if isinstance(value, list) else value.replace("{0}", code)):
+        with pytest.raises(ParameterError) as caught:
+            build.run(scratch.root / "book" / "one.ipynb", scratch.root / "run", {name: given})
+        assert said in str(caught.value) and "\n" not in str(caught.value)
+    chosen = json.dumps({"one": {name: value}})
+    scratch.write("book/presets/tiny.yaml", chosen)
+    with pytest.raises(ParameterError) as caught:
+        scratch.build("tiny")
+    assert str(caught.value).startswith("one: ") and said in str(caught.value)
+    assert not (scratch.root / "run").exists() and not (scratch.root / "executed").exists()
+
+
+def test_values_arrive_as_they_were_given(scratch: Scratch) -> None:
+    path = scratch.root / "book" / "one.ipynb"
+    scratch.chapter("one", "(results / 'told').write_text(repr([n_s, lam, word, text_path]))")
+    notebook = nbformat.read(path, 4)
+    notebook.cells[1].source += "\nlam: float = 1.0\nword: str = ''\ntext_path: str = ''"
+    nbformat.write(notebook, path)
+    word = 'it\'s \\ "12:30"\n{n_s} # \u00e9'
+    given = {"n_s": "1e12", "lam": "1e-7", "word": word, "text_path": "a/b.txt"}
+    build.run(path, scratch.root / "a {folder}", given)
+    told = (scratch.root / "a {folder}" / "told").read_text()
+    assert told == repr([10**12, 1e-7, word, str(Path.cwd() / "a" / "b.txt")])
+
+
+def test_presets_are_read_as_the_command_line_is(scratch: Scratch) -> None:
+    scratch.write("book/presets/tiny.yaml", "one: {n_s: 1e1}\ntwo: {n_s: '12'}\n")
+    found = build.chapters(scratch.root, scratch.output, "tiny")
+    assert [chapter.parameters for chapter in found] == [{"n_s": 10}, {"n_s": 12}]
+    for text, said in (
+        ("three: {n_s: 1}", "a preset names chapters: one, two; got 'three'"),
+        ("one: 3", "must hold `chapter"),
+        ("- one", "must hold `chapter"),
+        ("one: {", "must hold `chapter.*expected the node content"),
+    ):
+        scratch.write("book/presets/tiny.yaml", text)
+        with pytest.raises(ParameterError, match=said) as caught:
+            scratch.build("tiny")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["", "html.key", "jupyter", "chapters", "chapters/default/one.part", "results", "stage"],
+)
+def test_file_where_a_folder_belongs_is_one_line(scratch: Scratch, place: str) -> None:
+    path = scratch.output / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if place == "html.key":
+        (path / "x").mkdir(parents=True)
+    else:
+        path.write_text("")
+    with pytest.raises(ParameterError, match="folder that can be written; got .*") as caught:
+        scratch.build()
+    assert "\n" not in str(caught.value) and str(scratch.output) in str(caught.value)
+
+
+def test_a_chapter_depends_on_the_modules_that_it_imports() -> None:
+    def names(*cells: str) -> set[str]:
+        return {str(path.relative_to(build.PACKAGE)) for path in build._modules([*cells])}
+
+    light = names("import numpy")
+    assert not any(name.endswith(".py") for name in light), "no chapter without madlib"
+    some = names("from madlib import simulate", "if True:\n    import madlib.book.claims as c")
+    assert {"__init__.py", "loop.py", "protocols.py", "book/claims.py", "book/__init__.py"} <= some
+    assert {"book/parameters.py", "book/results.py", "errors.py"} <= some
+    assert not {"__main__.py", "config.py", "book/build.py"} & some
+    assert "config.py" in names("from madlib import config")
+    everything = {str(p.relative_to(build.PACKAGE)) for p in build.PACKAGE.rglob("*.py")}
+    for doubtful in ("%matplotlib inline", "__import__('madlib')", "from . import x"):
+        assert names("import numpy", doubtful) >= everything
+    # What is imported when the chapter's imports are executed is among them.
+    listed = "import json, sys, madlib.book.claims\n" + (
+        "print(json.dumps([m.__file__ for n, m in sys.modules.items() if n[:6] == 'madlib']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", listed], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = {str(Path(p).relative_to(build.PACKAGE)) for p in json.loads(done.stdout)}
+    assert loaded <= names("import madlib.book.claims")
+
+
+def test_only_what_depends_on_an_edit_is_executed(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = scratch.root / "madlib"
+    package.mkdir()
+    monkeypatch.setattr(build, "PACKAGE", package)
+    for name, text in (("__init__", ""), ("a", "from madlib.b import x"), ("b", "x = 1")):
+        scratch.write(f"madlib/{name}.py", text)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    scratch.chapter("two", "from madlib import a")
+    assert scratch.build() == ["one", "two"]
+    scratch.write("madlib/b.py", "x = 2")
+    assert scratch.build() == ["two"]
+    scratch.write("madlib/c.py", "")
+    assert scratch.build() == []
+
+
+def test_failed_run_leaves_the_earlier_one(scratch: Scratch, tmp_path: Path) -> None:
+    path, folder = scratch.root / "book" / "one.ipynb", tmp_path / "run"
+    assert build.run(path, folder, {"n_s": 4}).is_file()
+    assert (folder / "figures" / "fig-one.txt").read_text() == "4"
+    assert json.loads((folder / "run.json").read_text()) == {"n_s": 4}
+    scratch.chapter("one", "1 / 0")
+    with pytest.raises(build.BuildError, match="ZeroDivisionError"):
+        build.run(path, folder, {"n_s": 5})
+    assert json.loads((folder / "run.json").read_text()) == {"n_s": 4}
+    with pytest.raises(build.BuildError, match="ZeroDivisionError"):
+        build.run(path, tmp_path / "new", {"n_s": 5})
+    assert not (tmp_path / "new").exists(), "a failed run must leave nothing that looks finished"
+    scratch.chapter("one", "")
+    assert build.run(path, folder, {"n_s": 6}).is_file()
+    assert json.loads((folder / "run.json").read_text()) == {"n_s": 6}
+    for output in (scratch.root / "book", scratch.root / "_toc.yml", Path("/proc/madlib")):
+        with pytest.raises(ParameterError, match="the output must be a folder"):
+            build.run(path, output, {})
+    assert path.is_file()
+
+
+def test_kernel_that_dies_is_started_once_more(scratch: Scratch) -> None:
+    scratch.chapter(
+        "one", "if len(open(os.environ['SCRATCH_LOG']).read().split()) < 2: os._exit(1)"
+    )
+    scratch.write("_toc.yml", "format: jb-book\nroot: book/one\n")
+    assert scratch.build() == ["one", "one"]
+    scratch.chapter("one", "os._exit(1)")
+    with pytest.raises(build.BuildError, match="^one: .*Kernel died$"):
+        scratch.build()
+
+
+def test_two_chapters_may_not_save_the_same_figure(scratch: Scratch) -> None:
+    scratch.chapter("two", "(results / 'figures' / 'fig-one.txt').write_text('')")
+    with pytest.raises(build.BuildError, match="fig-one.txt is already written by one"):
+        scratch.build()
+    assert not scratch.looks_finished()
+
+
+def test_claim_that_comes_out_otherwise_fails_the_build(scratch: Scratch) -> None:
+    entry = (
+        "- {id: c, source: founding, where: here, statement: S., kind: equality,\n"
+        "   chapter: one, verdict: %s%s}\n"
+    )
+    scratch.write("book/claims.yaml", entry % ("contradicted", ", note: Why."))
+    scratch.chapter(
+        "one",
+        "from madlib.book.claims import Estimate, check\ncheck('c', Estimate(1, 0.1), expected=1)",
+    )
+    with pytest.raises(build.BuildError, match="^c: the ledger says contradicted"):
+        scratch.build()
+    assert not scratch.looks_finished()
+    scratch.write("book/claims.yaml", entry % ("reproduced", ""))
+    assert scratch.build() == []
+
+
+def test_unknown_preset_and_missing_table_of_contents(scratch: Scratch) -> None:
+    (scratch.root / "evil.yaml").write_text("one: {n_s: 4}")
+    for preset in ("huge", "../../evil", "", "..", f"{scratch.root}/evil"):
+        if preset:
+            with pytest.raises(ParameterError, match="preset must be one of tiny; got"):
+                scratch.build(preset)
+    assert not scratch.output.exists()
+    with pytest.raises(ParameterError, match=r"where its _toc\.yml stands"):
+        build.build(scratch.root / "book", scratch.output)
+
+
+@pytest.mark.parametrize("ending", ["SIGKILL", "SIGHUP"])
+def test_ended_build_repeats_only_what_was_unfinished(scratch: Scratch, ending: str) -> None:
+    pids = "with open(os.environ['SCRATCH_LOG'] + '.pid', 'w') as f: print(os.getpid(), file=f)\n"
+    wait = "import time\nwhile not os.path.exists('{}'): time.sleep(0.05)"
+    scratch.chapter("two", pids + wait.format(scratch.root / "go"))
+    scratch.chapter("three", wait.format(scratch.root / "go"))
+    scratch.write(
+        "_toc.yml",
+        "format: jb-book\nroot: book/one\nchapters:\n- file: book/two\n- file: book/three\n",
+    )
+    builder = subprocess.Popen(
+        [sys.executable, "-m", "madlib", "book", "--jobs", "1"],
+        cwd=scratch.root,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    finished = scratch.output / "chapters" / "default" / "one" / "key"
+    try:
+        deadline = time.monotonic() + 120
+        while not (finished.is_file() and (pid := scratch.log.with_name("log.pid")).is_file()):
+            assert builder.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        builder.send_signal(getattr(signal, ending))
+        said = builder.communicate(timeout=30)[1]
+    if ending != "SIGKILL":
+        assert builder.returncode == 130
+        assert said == "madlib: interrupted; chapters that are finished are kept.\n"
+    while Path("/proc", pid.read_text().strip()).exists():
+        assert time.monotonic() < deadline, "the kernel outlives the build"
+        time.sleep(0.05)
+    assert not scratch.looks_finished()
+    assert "three" not in scratch.log.read_text(), "nothing may begin after the end"
+    (scratch.root / "go").write_text("")
+    assert scratch.build() == ["three", "two"]
+
+
+def test_sphinx_warning_fails_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRATCH_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("MADLIB_LEDGER", "")
+    scratch = Scratch(tmp_path)
+    scratch.chapter("two", prose="[](nowhere.md)")
+    with pytest.raises(build.BuildError, match="nowhere"):
+        scratch.build()
+    assert not scratch.looks_finished()
+    scratch.chapter("two")
+    assert scratch.build() == []
+    assert (scratch.output / "html" / "book" / "two.html").is_file()

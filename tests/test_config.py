@@ -1,0 +1,33 @@
+"""Parts by name are the parts themselves."""
+
+import pytest
+
+from madlib import regimes
+from madlib.config import REGIMES, make_regime
+from madlib.errors import ParameterError
+
+
+def test_regimes_by_name():
+    assert set(REGIMES) == set(regimes.__all__) - {
+        *("Curated", "Growing", "Weighted"),  # wrap others
+        *("Power", "Selector"),  # no regimes
+    }
+    for name in ("FreshData", "fresh_data", "freshdata"):
+        assert make_regime(name, n_r=3, n_s=4) == regimes.FreshData(3, 4)
+    assert make_regime("long_memory", n_r=3, n_s=4, memory=2) == regimes.LongMemory(3, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "said"),
+    [
+        ("FreshDate", {}, "regime must be one of .*; got 'FreshDate'. Did you mean 'FreshData'"),
+        ("", {}, "regime must be one of"),
+        ("Weighted", {"w": 2}, "regime must be one of"),
+        ("FullySynthetic", {}, "FullySynthetic takes n_s; got nothing. Check n_s"),
+        ("FullySynthetic", {"n_s": 3, "n_r": 2}, "FullySynthetic takes n_s; got n_s, n_r"),
+    ],
+)
+def test_mistakes_are_one_line(name, numbers, said):
+    with pytest.raises(ParameterError, match=said) as caught:
+        make_regime(name, **numbers)
+    assert "\n" not in str(caught.value)
