@@ -45,9 +45,11 @@ def trajectories(runs: Any, metric: str | None = None, *, x: Any = None, **optio
         The panel, for `figure`.
 
     Example:
-        >>> panel = trajectories({"a": np.ones((50, 3))}, theory=[1, 1, 1], ylabel="variance")
+        >>> from madlib.book import figures
+        >>> runs = {"a run": np.ones((50, 3))}
+        >>> panel = figures.trajectories(runs, theory=[1, 1, 1], ylabel="variance")
         >>> panel.table.columns.tolist()
-        ['quantity', 'series', 'generation', 'mean', 'q05', 'median', 'q95', 'theory']
+        ['quantity', 'series', 'generation', 'mean', 'median', 'q05', 'q95', 'theory']
         >>> " ".join(panel.key)
         'Lines: median of 50 replicates. Bands: their 5 to 95 %. Wide pale lines: theory.'
     """
@@ -65,9 +67,12 @@ def points(x: Any, values: Any, **options: Any) -> Panel:
         The panel, for `figure`.
 
     Example:
-        >>> panel = points({"n": [1, 2]}, [1.0, 0.5], theory=([1, 1.5, 2], [1, 0.67, 0.5]))
-        >>> len(panel.table)
-        5
+        >>> from madlib.book import claims, figures
+        >>> measured = claims.Estimate([1.0, 0.5], [0.1, 0.1])
+        >>> figures.points({"n": [1, 2]}, measured, theory=[1, 0.5], log="xy").table
+           n  mean   se  theory
+        0  1   1.0  0.1     1.0
+        1  2   0.5  0.1     0.5
     """
     return curves(x, values, **{"marks": "osD^vP", "xmargin": 0.04} | options)
 
@@ -122,6 +127,12 @@ def curves(
 
     Raises:
         ParameterError: for values that are not finite, or of a shape that is not as described.
+
+    Example:
+        >>> from madlib.book import figures
+        >>> scores = {"precision": [1.0, 0.9], "recall": [0.8, 0.4]}
+        >>> figures.curves({"share": [0.5, 1]}, scores, theory={"floor": [0.9, 0.9]}).legend[0]
+        (('precision', '#8c6fd8'), ('recall', '#761f36'))
     """
     if metric is not None:
         axes = {"ylabel": _QUANTITIES.get(metric, metric.replace("_", " "))} | axes
@@ -138,8 +149,8 @@ def curves(
         for _, at, law in laws:
             theory_line(ax, at, law)
         for i, (curve, color) in enumerate(zip(drawn, hues, strict=True)):
-            look = {"color": color, "marker": marks[i % len(marks)] if marks else ""}
-            ends += curve.draw(ax, look, curve.label in dashed)
+            marker = marks[i % len(marks)] if marks else ""
+            ends += curve.draw(ax, color, marker, curve.label in dashed)
         for _, level in flat:
             ax.axhline(level, color=gray, linewidth=0.9, linestyle=(0, (1, 1.4)))
         if name == "generation" and "x" not in axes.get("log", ""):
@@ -175,26 +186,22 @@ class _Curve(NamedTuple):
     thin: Any = ()
     key: tuple[str, ...] = ()
 
-    def draw(self, ax: Axes, look: dict[str, Any], is_dashed: bool) -> list[Label]:
+    def draw(self, ax: Axes, color: str, marker: str, is_dashed: bool) -> list[Label]:
         """Draw it; returns its label, or without one those of its centers where there are two."""
-        color, lines = look["color"], [self.numbers[name] for name in self.centers]
-        if look["marker"]:
+        look: dict[str, Any] = {"color": color, "label": self.label}
+        lines = [self.numbers[name] for name in self.centers]
+        if marker:
+            look |= {"fmt": marker, "elinewidth": 0.9, "clip_on": False}
             bars = 2 * self.numbers["se"] if "se" in self.numbers else None
-            look = {
-                "linestyle": "",
-                "elinewidth": 0.9,
-                "clip_on": False,
-                "label": self.label,
-            } | look
             ax.errorbar(self.x, lines[0], bars, **look)
         else:
             if self.limits is not None:
                 ax.fill_between(self.x, *self.limits, color=color, alpha=0.2, linewidth=0)
             for one in self.thin:
                 ax.plot(self.x, one, color=color, linewidth=0.4, alpha=0.6)
-            styles = ("--", ":") if is_dashed else ("-", "--")
-            for line, style, label in zip(lines, styles, (self.label, ""), strict=False):
-                ax.plot(self.x, line, color=color, linestyle=style, label=label)
+            for line, style in zip(lines, ("--", ":") if is_dashed else ("-", "--"), strict=False):
+                ax.plot(self.x, line, **look, linestyle=style)
+                look["label"] = ""
         names = self.centers if len(lines) > 1 and not self.label else (self.label,)
         ends = zip(names, lines, strict=False)
         return [Label(name, self.x, line, color) for name, line in ends if name]
@@ -237,11 +244,14 @@ def _curve(
     if isinstance(values, Trajectory):
         require(metric in values.record, f"metric is one of {', '.join(values.record)}", metric)
         x, values = values.generation if x is None else x, values.record[metric]
+    if settings["marks"] and np.ndim(values) == 2:
+        values = Estimate.of(values, axis=0)
     if isinstance(values, Estimate):
         numbers = {"mean": values.mean, "se": values.se}
         limits = values.mean - 2 * values.se, values.mean + 2 * values.se
-        key = f"{'Bars' if settings['marks'] else 'Bands'}: two standard errors."
-        rest = numbers, ("mean",), limits, (), (key,)
+        what, about = ("Points", "Bars") if settings["marks"] else ("Lines", "Bands")
+        key = [f"{what}: mean of {values.n:,} replicates."] if values.n else []
+        rest = numbers, ("mean",), limits, (), (*key, f"{about}: two standard errors.")
     elif isinstance(values, Band):
         low, middle, high = (as_reals(part, "a band") for part in values)
         rest = {"low": low, "value": middle, "high": high}, ("value",), (low, high)
@@ -258,23 +268,20 @@ def _curve(
 
 
 def _replicates(values: np.ndarray, center: Any, band: bool, histories: int, marks: str) -> Any:
-    n = len(values)
-    many = n >= _MANY
-    center = center or ("median" if many and band and not marks else "mean")
+    n, many = len(values), len(values) >= _MANY
+    center = center or ("median" if many and band else "mean")
     centers = (center,) if isinstance(center, str) else center
-    numbers = {"mean": values.mean(0)}
-    if many:
-        q05, median, q95 = np.quantile(values, [0.05, 0.5, 0.95], axis=0)
-        numbers |= {"q05": q05, "median": median, "q95": q95}
-    elif "median" in centers:
-        numbers["median"] = np.median(values, axis=0)
+    q05, median, q95 = np.quantile(values, [0.05, 0.5, 0.95], axis=0)
+    numbers = {"mean": values.mean(0), "median": median}
+    numbers |= {"q05": q05, "q95": q95} if many else {}
+    key, limits = [f"Lines: {' and '.join(centers)} of {n:,} replicates."], None
+    if many and band:
+        limits = q05, q95
+        key.append("Bands: their 5 to 95 %.")
     thin = values[: n if band and not many else histories]
     numbers |= {f"replicate_{i + 1}": one for i, one in enumerate(thin)}
-    key = [f"{'Points' if marks else 'Lines'}: {' and '.join(centers)} of {n:,} replicates."]
-    key += ["Bands: their 5 to 95 %."] * (many and band)
     if len(thin):
         key.append("Thin lines: each of them." if len(thin) == n else f"Thin: {len(thin)} of them.")
-    limits = (numbers["q05"], numbers["q95"]) if many and band else None
     return numbers, centers, limits, thin, tuple(key)
 
 
@@ -285,13 +292,11 @@ def _laws(theory: Any, drawn: list[_Curve]) -> list[tuple[str, np.ndarray, np.nd
     if not isinstance(theory, dict):
         x, y = theory if type(theory) is tuple else (None, theory)
         y = np.atleast_2d(as_reals(y, "theory"))
-        if len(drawn) == 1:
-            theory = {drawn[0].label: y if x is None else (x, y)}
-        else:
-            each = f"theory must have a line for each of the {len(drawn)} curves"
-            require(len(y) == len(drawn), each, len(y), "Pass {label: theory} for more or fewer.")
-            pairs = zip(drawn, y, strict=True)
-            theory = {curve.label: line if x is None else (x, line) for curve, line in pairs}
+        lines = [y] if len(drawn) == 1 else list(y)
+        each = f"theory must have a line for each of the {len(drawn)} curves"
+        require(len(lines) == len(drawn), each, len(lines), "Pass {label: theory} instead.")
+        pairs = zip(drawn, lines, strict=True)
+        theory = {curve.label: line if x is None else (x, line) for curve, line in pairs}
     own_x = {curve.label: curve.x for curve in drawn}
     laws = []
     for label, law in theory.items():

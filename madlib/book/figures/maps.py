@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 
 from madlib.book.figures.marks import theory_line
 from madlib.book.figures.page import INK_IMAGE
@@ -41,8 +40,8 @@ def clouds(
         The panel, for `figure`; its table has the points, and mean and covariance of the ellipses.
 
     Example:
-        >>> panel = clouds({"real": np.zeros((3, 2))})
-        >>> panel.table.columns.tolist()
+        >>> from madlib.book import figures
+        >>> figures.clouds({"real": np.zeros((3, 2))}).table.columns.tolist()
         ['series', 'x1', 'x2']
     """
     fits = fits or {}
@@ -104,7 +103,8 @@ def images(rows: dict[str, Any], *, vmax: float = 1.0, **axes: Any) -> Panel:
         The panel, for `figure`; its table has a row per image and a column per pixel.
 
     Example:
-        >>> images({"real": np.zeros((3, 64)), "t = 1": np.ones((3, 64))}).table.shape
+        >>> from madlib.book import figures
+        >>> figures.images({"real": np.zeros((3, 64)), "t = 1": np.ones((3, 64))}).table.shape
         (6, 66)
     """
     n, side = len(next(iter(rows.values()))), round(np.size(next(iter(rows.values()))[0]) ** 0.5)
@@ -158,9 +158,12 @@ def heatmap(
         The panel, for `figure`.
 
     Example:
-        >>> heatmap({"n_r": [1, 10]}, {"n_s": [1, 10]}, np.ones((2, 2)), label="ratio", span=4)
-        ... # doctest: +ELLIPSIS
-        Panel(...)
+        >>> from madlib.book import figures
+        >>> n = [1, 10]
+        >>> ratio = np.ones((2, 2))
+        >>> panel = figures.heatmap({"n_r": n}, {"n_s": n}, ratio, label="ratio", span=4, log="xy")
+        >>> panel.table.columns.tolist()
+        ['n_r', 'n_s', 'value']
     """
     (x_name, x), (y_name, y) = (
         next(iter(v.items())) if isinstance(v, dict) else (name, v)
@@ -192,17 +195,16 @@ def heatmap(
 
 
 def _color_bar(ax: Axes, mesh: Any, z: np.ndarray, label: str, span: float | None) -> None:
-    beyond = bool(np.nanmin(z) < mesh.norm.vmin), bool(np.nanmax(z) > mesh.norm.vmax)
-    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}
-    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.03, aspect=24, extend=extend.get(beyond, "neither"))
-    bar.set_label(label)
-    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-    bar.solids.set_rasterized(True)
+    low, high = np.nanmin(z) < mesh.norm.vmin, np.nanmax(z) > mesh.norm.vmax
+    look = {"pad": 0.03, "aspect": 24, "extend": ["neither", "min", "max", "both"][low + 2 * high]}
     if span is not None:
         steps = np.array([step for step in (2, 5, 10, 100) if step <= span])
-        bar.ax.yaxis.set_major_locator(FixedLocator([*1 / steps, 1, *steps]))
-        bar.ax.yaxis.set_major_formatter(FormatStrFormatter("%g"))
-        bar.ax.yaxis.set_minor_locator(NullLocator())
+        look |= {"ticks": [*1 / steps[::-1], 1, *steps], "format": "%g"}
+    bar = ax.figure.colorbar(mesh, ax=ax, label=label, **look)
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    bar.solids.set_rasterized(True)
+    bar.minorticks_off()
+    if span is not None:
         bar.ax.axhline(1, color=MAP_INK, linewidth=1.2)
 
 

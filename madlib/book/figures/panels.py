@@ -69,6 +69,14 @@ def figure(
 
     Raises:
         ParameterError: without panels, or for a label, caption or source that is not as described.
+
+    Example:
+        >>> from madlib.book import figures
+        >>> figures.figure(
+        ...     figures.trajectories([1.0, 0.5, 0.2], ylabel="variance"),
+        ...     label="fig-example", caption="A loop of {n_s} samples.", parameters={"n_s": 5},
+        ... )  # doctest: +SKIP
+        SavedFigure(label='fig-example', caption='A loop of 5 samples.')
     """
     require(panels, "a figure needs at least one panel", "none", "Pass figures.trajectories(...).")
     fig = _compose(panels, n_columns or len(panels), **layout)

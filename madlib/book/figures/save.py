@@ -120,7 +120,8 @@ def format_caption(caption: str, parameters: dict[str, Any]) -> str:
         The caption, on one line.
 
     Example:
-        >>> format_caption("{n_s} samples, at {lam}.", {"n_s": 10000, "lam": [1.0, 0.5]})
+        >>> from madlib.book import figures
+        >>> figures.format_caption("{n_s} samples, at {lam}.", {"n_s": 10000, "lam": [1.0, 0.5]})
         '10,000 samples, at 1 and 0.5.'
     """
     fine = isinstance(caption, str) and caption.strip()

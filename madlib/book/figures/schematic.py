@@ -24,6 +24,11 @@ def schematic() -> tuple[Panel, ...]:
 
     Returns:
         Three panels, for `figure`; their tables have a row for each arrow.
+
+    Example:
+        >>> from madlib.book import figures
+        >>> len(figures.schematic())
+        3
     """
     panels = []
     for regime, title, when, n_sheets in _LOOPS:
