@@ -90,7 +90,7 @@ def curves(
     levels: Any = (),
     colors: Any = None,
     dashed: Collection[str] = (),
-    marks: str = "",
+    marks: Any = "",
     legend: bool | str = True,
     **axes: Any,
 ) -> Panel:
@@ -117,7 +117,8 @@ def curves(
         levels: heights of dotted horizontal lines, or `{label: height}`.
         colors: a regime or color for all curves, or `{label: regime or color}`.
         dashed: labels of curves that are drawn dashed.
-        marks: markers, for points in place of lines.
+        marks: markers of the curves, for points in place of lines: `"os"`, or `["o-"]` for points
+            that are joined.
         legend: False for none, or its corner, such as `"upper left"`, where the ends of the curves
             are no place for labels.
         **axes: `title`, `ylabel`, `ylim` and whatever `Axes.set` takes; `log="xy"`.
@@ -132,7 +133,7 @@ def curves(
         >>> from madlib.book import figures
         >>> scores = {"precision": [1.0, 0.9], "recall": [0.8, 0.4]}
         >>> figures.curves({"share": [0.5, 1]}, scores, theory={"floor": [0.9, 0.9]}).legend[0]
-        (('precision', '#8c6fd8'), ('recall', '#761f36'))
+        (('precision', '#1d1dc2'), ('recall', '#bf891d'))
     """
     if metric is not None:
         axes = {"ylabel": _QUANTITIES.get(metric, metric.replace("_", " "))} | axes
@@ -267,7 +268,7 @@ def _curve(
     return _Curve(label, columns, x, *rest)
 
 
-def _replicates(values: np.ndarray, center: Any, band: bool, histories: int, marks: str) -> Any:
+def _replicates(values: np.ndarray, center: Any, band: bool, histories: int, marks: Any) -> Any:
     n, many = len(values), len(values) >= _MANY
     center = center or ("median" if many and band else "mean")
     centers = (center,) if isinstance(center, str) else center

@@ -80,7 +80,7 @@ def figure(
     """
     require(panels, "a figure needs at least one panel", "none", "Pass figures.trajectories(...).")
     fig = _compose(panels, n_columns or len(panels), **layout)
-    tables = [panel.table for panel in panels]
+    tables = [panel.table.copy() for panel in panels]
     if len(panels) > 1:
         for letter, table in zip(_LETTERS, tables, strict=False):
             table.insert(0, "panel", letter)

@@ -51,7 +51,7 @@ def save(
     label: str,
     *,
     caption: str,
-    data: pd.DataFrame,
+    data: Any,
     parameters: dict[str, Any],
     reproduces: str | None = None,
     key: str = "",
@@ -77,10 +77,9 @@ def save(
     fine = isinstance(label, str) and re.fullmatch(r"fig(-[a-z0-9]+)+", label)
     required = "label must be 'fig-' and words in lower case joined by '-'"
     require(fine, required, repr(label), "Rename it, for instance 'fig-fresh-phase'.")
-    fine = isinstance(data, pd.DataFrame) and not data.empty
     required = "data must be a pandas DataFrame with the plotted numbers"
-    given = f"a {type(data).__name__}{' that is empty' * isinstance(data, pd.DataFrame)}"
-    require(fine, required, given, "Build one with pd.DataFrame({...}).")
+    fine = isinstance(data, pd.DataFrame) and len(data)
+    require(fine, required, repr(data), "Build one with pd.DataFrame({...}).")
     fine = reproduces is None or re.fullmatch(r"[a-z]+\d{4}[a-z]*, \S.*", reproduces)
     required = "reproduces must be a bib key, a comma and a place"
     require(fine, required, repr(reproduces), "Write it as 'alemohammad2023, Figure 11'.")

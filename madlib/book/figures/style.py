@@ -5,7 +5,7 @@ mixed with the page's own, so that one drawing reads in the light and in the dar
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib import style
@@ -62,9 +62,10 @@ def recolor(svg: str) -> str:
     return svg
 
 
-# Of scores, generators and whatever else has no order; they differ in lightness, for print in gray.
-_HUES = ["#8C6FD8", "#C4345A", "#0097A7", "#7A5230", "#B98A5A", "#4A62B8"]
-SERIES = [mix(*pair) for pair in zip(_HUES, [1, 0.6, 0.85, 0.5, 0.95, 0.7], strict=True)]
+# Of scores, generators and whatever else has no order: as far from each other as can be, for all
+# eyes and in both themes, and in lightness for print in gray.
+_HUES = ["#2424f2", "#bf891d", "#8c1515", "#d69df2", "#15158c", "#f2d69d"]
+SERIES = [mix(*pair) for pair in zip(_HUES, [0.8, 1, 0.6, 0.6, 0.6, 0.6], strict=True)]
 
 
 def ramp(name: str, values: Any) -> list[str]:
@@ -104,7 +105,7 @@ class BookFigure(Figure):
 def subplots(
     n_columns: int = 1,
     n_rows: int = 1,
-    width: Literal["column", "page"] = "column",
+    width: str = "column",
     height: float | None = None,
     **kw: Any,
 ) -> tuple[BookFigure, Any]:
