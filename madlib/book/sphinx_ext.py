@@ -62,7 +62,7 @@ class Slot(nodes.General, nodes.Element):
     """A place on a page that is filled in when all chapters are read."""
 
 
-def prepare_source(app: Sphinx, docname: str, source: list[str]) -> None:
+def prepare_source(app: Any, docname: str, source: list[str]) -> None:
     """Give each cell that saves a figure its `mystnb.figure` metadata; fill in the version."""
     source[0] = source[0].replace("{{madlib-version}}", madlib.__version__)
     if Path(app.env.doc2path(docname)).suffix != ".ipynb":
@@ -153,7 +153,7 @@ _MARKDOWN = re.compile(
 )
 
 
-def mark_up(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+def mark_up(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
     """Turn the Markdown of docstrings, `code` and $mathematics$, into reStructuredText."""
 
     def written(match: re.Match[str]) -> str:
@@ -168,7 +168,7 @@ def mark_up(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: 
     lines[:] = _MARKDOWN.sub(written, "\n".join(lines)).splitlines()
 
 
-def skip_fields(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> Any:
+def skip_fields(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> Any:
     """Leave out what the attributes of a class already tell: the fields of a NamedTuple."""
     return True if type(value).__name__ == "_tuplegetter" else None
 

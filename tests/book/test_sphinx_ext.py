@@ -90,7 +90,7 @@ def test_docstrings_become_restructuredtext() -> None:
     Then ``done`` \\\\.
     """
     lines = inspect.cleandoc(text).splitlines()
-    sphinx_ext.mark_up(None, "", "", None, None, lines)  # pyright: ignore[reportArgumentType]
+    sphinx_ext.mark_up(None, "", "", None, None, lines)
     expected = """
     The mean :math:`\\mu_t` of ``w * data``\\ s, \\|x\\|^2 \\* n\\_ and
     a_b.
