@@ -1,6 +1,6 @@
 # make setup  installs what the others need, and they do so themselves
 # make book   builds the book into _build/html (PRESET=smoke or PRESET=paper for other sizes)
-# make test   runs the tests;  make bench  measures the speed;  make lint  checks the style
+# make test   runs the tests;  make bench  measures the speed;  make lint  checks style, types and spelling
 # Everything is installed into .venv from requirements.lock; nothing outside it.
 
 VENV := .venv
@@ -29,6 +29,8 @@ bench: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --level error
+	$(BIN)/codespell --ignore-words-list ois,ot .ci .github benchmarks book madlib tests *.md *.yml *.toml Makefile
 
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --extra book --extra test --extra cluster --group lock --quiet \

@@ -5,15 +5,14 @@ from typing import Any
 
 from madlib import regimes
 from madlib.errors import closest, require
-from madlib.protocols import Regime
+from madlib.protocols import Number, Regime, Size
 
-# Those of numbers alone; the others wrap them.
+# Those that numbers alone make; the others hold a regime or a model.
 REGIMES: dict[str, type[Regime]] = {
     name: cls
     for name, cls in vars(regimes).items()
-    if name in regimes.__all__
-    and issubclass(cls, Regime)
-    and all(field.type is not Regime for field in dataclasses.fields(cls))
+    if isinstance(cls, type) and issubclass(cls, Regime)
+    if all(field.type in (Size, Number, int) for field in dataclasses.fields(cls))
 }
 
 
@@ -27,8 +26,9 @@ def make_regime(name: str, **numbers: Any) -> Regime:
     Raises:
         ParameterError: for another name, or numbers that are not its fields.
 
-    >>> make_regime("fresh_data", n_r=100, n_s=900)
-    FreshData(n_r=100, n_s=900)
+    Example:
+        >>> make_regime("fresh_data", n_r=100, n_s=900)
+        FreshData(n_r=100, n_s=900)
     """
     known = {known.lower(): known for known in REGIMES}
     plain = name.replace("_", "").lower()

@@ -6,7 +6,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const button = Object.assign(document.createElement("button"), { type: "button", className: "madlib-show-code" });
   const update = () => {
     const all = folds.every(fold => fold.open);
-    button.textContent = all ? "Hide the code of figures" : "Show all code";
+    button.textContent = all ? "Hide the code that draws" : "Show all code";
     button.setAttribute("aria-pressed", all);
   };
   button.addEventListener("click", () => {

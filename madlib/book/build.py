@@ -35,20 +35,18 @@ from madlib.errors import MadlibError, ParameterError, require
 __all__ = ["BuildError", "build", "chapters", "is_current", "preset_parameters", "run"]
 
 PACKAGE = Path(__file__).resolve().parents[1]
-_KERNEL = {
-    "argv": [
+_KERNEL = [
+    *(
         sys.executable,
         "-Xfrozen_modules=off",
         "-m",
         "ipykernel_launcher",
         "-f",
         "{connection_file}",
-        # Tracing makes many objects, and nearly all go at once.
-        "--IPKernelApp.exec_lines=import gc; gc.set_threshold(100_000, 20, 20)",
-    ],
-    "display_name": "Python 3",
-    "language": "python",
-}
+    ),
+    # Tracing makes many objects, and nearly all go at once.
+    "--IPKernelApp.exec_lines=import gc; gc.set_threshold(100_000, 20, 20)",
+]
 # Standard input closes when the builder dies, however it dies; the kernel follows its parent.
 _PAPERMILL = """
 import json, os, sys, threading
@@ -109,8 +107,9 @@ def build(root: Path, output: Path, *, preset: str | None = None, jobs: int | No
         environment = _environment(root, output)
         _execute_all(found, environment, jobs)
         results = _merge_results(found, output / "results", preset)
-        if preset != "smoke":
-            _audit(found, results, environment["MADLIB_LEDGER"])
+        mismatches = claims.audit(results, environment["MADLIB_LEDGER"])
+        if mismatches and preset != "smoke":
+            raise BuildError("\n".join(mismatches))
         _stage(root, found, output / "stage", preset)
         _typeset(output, environment | {"MADLIB_RESULTS": str(results)})
         (output / "html.key").write_text(key)
@@ -219,18 +218,8 @@ def _writing(folder: Path) -> Iterator[None]:
 def _notebooks(root: Path) -> list[Path]:
     toc, remedy = root / "_toc.yml", "Run this at the top of the repository."
     require(toc.is_file(), "the book is built where its _toc.yml stands", root, remedy)
-
-    def files(entry: Any) -> Iterable[str]:
-        if isinstance(entry, dict):
-            yield from (entry[name] for name in ("root", "file") if name in entry)
-            entry = list(entry.values())
-        for item in entry if isinstance(entry, list) else []:
-            yield from files(item)
-
-    paths = (root / file for file in files(yaml.safe_load(toc.read_text())))
-    paths = (
-        path if path.suffix == ".ipynb" else path.with_name(path.name + ".ipynb") for path in paths
-    )
+    files = re.findall(r"\b(?:root|file):\s*([^\s,}]+)", toc.read_text("utf-8"))
+    paths = (root / f"{file.removesuffix('.ipynb')}.ipynb" for file in files)
     return [path for path in paths if path.is_file()]
 
 
@@ -344,7 +333,7 @@ def _environment(root: Path, output: Path) -> dict[str, str]:
     jupyter = output / "jupyter"
     spec = jupyter / "kernels" / "python3" / "kernel.json"
     spec.parent.mkdir(parents=True, exist_ok=True)
-    spec.write_text(json.dumps(_KERNEL))
+    spec.write_text(json.dumps({"argv": _KERNEL, "display_name": "madlib", "language": "python"}))
     python_path = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
     return {
         # Chapters that run side by side share an accelerator.
@@ -421,7 +410,7 @@ def _execute(chapter: Chapter, environment: Mapping[str, str]) -> None:
         ) as worker:
             _running.add(worker)
             try:
-                log = worker.stdout.read()
+                log = worker.stdout.read()  # pyright: ignore[reportOptionalMemberAccess]
             except BaseException:
                 worker.kill()
                 raise
@@ -475,16 +464,6 @@ def _merge_results(found: list[Chapter], results: Path, preset: str | None) -> P
     results.mkdir(exist_ok=True)
     (results / "build.json").write_text(json.dumps(record))
     return results
-
-
-def _audit(found: list[Chapter], results: Path, ledger: str) -> None:
-    os.environ["MADLIB_LEDGER"] = ledger
-    built = {chapter.stem for chapter in found}
-    mismatches = claims.audit(
-        results, [claim for claim in claims.ledger() if claim.chapter in built]
-    )
-    if mismatches:
-        raise BuildError("\n".join(mismatches))
 
 
 def _stage(root: Path, found: list[Chapter], stage: Path, preset: str | None) -> None:

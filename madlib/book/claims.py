@@ -11,7 +11,6 @@ import html
 import json
 import math
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,6 +111,10 @@ class Estimate:
         mean: [...], the measured number.
         se: [...], its standard error; 0 for an exact quantity.
         n: replicates behind it, of the smaller set where there are two; None if it is exact.
+
+    Example:
+        >>> 2 * Estimate.of([1.0, 2.0, 3.0]) - 1
+        Estimate(mean=array(3.), se=array(1.15470054), n=3)
     """
 
     mean: Any
@@ -294,31 +297,29 @@ def recorded(results: str | Path) -> dict[str, Any]:
     return records
 
 
-def audit(results: str | Path, claims: Iterable[Claim] | None = None) -> list[str]:
+def audit(results: str | Path, path: str | Path | None = None) -> list[str]:
     """Compare the outcomes with the ledger.
 
     Args:
         results: the results folder, which holds `claims/<id>.json`.
-        claims: those expected to be there; all of the ledger by default. Pass those of the chapters
-            that were built.
+        path: of the ledger, as in `ledger`.
 
     Returns:
         One line per mismatch; none if the book bears out the ledger.
     """
-    expected = {claim.id: claim for claim in (ledger() if claims is None else claims)}
-    known = expected.keys() | {claim.id for claim in ledger()}
+    claims = {claim.id: claim for claim in ledger(path)}
     records = recorded(results)
     lines = []
     for id, record in records.items():
         if record is None:
             lines.append(f"{id}: its record cannot be read; run its chapter again.")
-        elif id not in known:
+        elif id not in claims:
             lines.append(f"{id}: measured, but not in the ledger; add it to book/claims.yaml.")
-    for claim in expected.values():
-        outcome = (records.get(claim.id, {"outcome": "not measured"}) or {}).get("outcome")
+    for id, claim in claims.items():
+        outcome = (records.get(id, {"outcome": "not measured"}) or {}).get("outcome")
         if outcome not in (OUTCOMES[claim.verdict], None):
             lines.append(
-                f"{claim.id}: the ledger says {claim.verdict}, chapter {claim.chapter}: {outcome}; "
+                f"{id}: the ledger says {claim.verdict}, chapter {claim.chapter}: {outcome}; "
                 "find out why, then mend the chapter or the ledger."
             )
     return lines
@@ -327,7 +328,8 @@ def audit(results: str | Path, claims: Iterable[Claim] | None = None) -> list[st
 @functools.lru_cache(maxsize=8)
 def _read(path: Path, modified: int) -> tuple[Claim, ...]:
     """Read and validate one ledger; `modified` makes a changed file a new entry of the cache."""
-    import jsonschema
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
 
     mend = f"Mend {path.name} there."
     try:
@@ -335,8 +337,8 @@ def _read(path: Path, modified: int) -> tuple[Claim, ...]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         require(False, f"{path.name} must be valid YAML", error, mend)
     schema = json.loads(Path(__file__).with_name("claims.schema.json").read_text("utf-8"))
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(entries)
-    if error := jsonschema.exceptions.best_match(errors):
+    errors = Draft202012Validator(schema).iter_errors(entries)
+    if error := best_match(errors):
         number, *field = [*error.absolute_path] or [0]
         entry = entries[number] if error.absolute_path else None
         id = entry.get("id", "without id") if isinstance(entry, dict) else "no claim"

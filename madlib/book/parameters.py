@@ -8,8 +8,6 @@ annotations before anything is started (`read_given`), read from the cell and ne
 
 import ast
 import json
-import math
-import numbers
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic import ValidationError as Refused
 
-from madlib.errors import closest, require
+from madlib.errors import closest, is_number, require
 
 __all__ = ["check_parameters"]
 
@@ -39,8 +37,7 @@ _CHECKED = "__madlib_checked__"
 
 def _whole(value: Any) -> Any:
     """A whole number such as 1e12 as int."""
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return int(value) if is_real and math.isfinite(value) and value == int(value) else value
+    return int(value) if is_number(value) and value == int(value) else value
 
 
 def _writable(text: str) -> str:
@@ -75,6 +72,10 @@ def check_parameters(namespace: dict[str, Any], **ranges: Range) -> dict[str, An
 
     Raises:
         ParameterError: at the first unknown name, wrong type or value out of range.
+
+    Example:
+        >>> check_parameters({"__annotations__": {"n_s": int}, "n_s": 1e12})
+        {'n_s': 1000000000000}
     """
     declared = _declared(namespace)
     required = "check_parameters needs a parameters cell with annotations before it"
@@ -140,7 +141,7 @@ def read_given(cell: str, given: Mapping[str, Any], folder: Path) -> dict[str, A
             value = [_literal(item, item) for item in value]
         values[name] = _convert(name, value, annotation)
         if annotation == "str" and f"_{name}".endswith("_path") and value:
-            values[name] = str(folder / Path(value).expanduser())
+            values[name] = str(folder / Path(values[name]).expanduser())
     return values
 
 

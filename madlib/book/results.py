@@ -78,7 +78,7 @@ def _description(kind: str, content: bytes) -> str:
     if kind == ".png":
         from PIL import Image
 
-        return Image.open(io.BytesIO(content)).text["Description"]
+        return Image.open(io.BytesIO(content)).info["Description"]
     if kind == ".svg":
         return ElementTree.fromstring(content).findtext(f".//{_DUBLIN_CORE}description") or ""
     if kind == ".pdf":

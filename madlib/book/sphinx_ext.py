@@ -16,8 +16,9 @@ them while it reads. They are in `$MADLIB_RESULTS`; a plain build puts them besi
 """
 
 import ast
+import functools
 import html
-import importlib.util
+import importlib
 import inspect
 import json
 import os
@@ -52,6 +53,7 @@ REDIRECT = """<!DOCTYPE html>
 <title>{0}</title>
 <link rel="canonical" href="{0}.html">
 <meta http-equiv="refresh" content="0; url={0}.html">
+<script>location.replace("{0}.html" + location.hash)</script>
 <p>This chapter is now <a href="{0}.html">{0}</a>.</p>
 """
 
@@ -60,7 +62,7 @@ class Slot(nodes.General, nodes.Element):
     """A place on a page that is filled in when all chapters are read."""
 
 
-def prepare_source(app: Sphinx, docname: str, source: list[str]) -> None:
+def prepare_source(app: Any, docname: str, source: list[str]) -> None:
     """Give each cell that saves a figure its `mystnb.figure` metadata; fill in the version."""
     source[0] = source[0].replace("{{madlib-version}}", madlib.__version__)
     if Path(app.env.doc2path(docname)).suffix != ".ipynb":
@@ -106,29 +108,15 @@ def _saved_figures(source: str) -> list[tuple[str, str]]:
     return found
 
 
-class Scoreboard(SphinxDirective):
-    """The number of claims by verdict."""
+class Later(SphinxDirective):
+    """A place for the scoreboard, the gallery, the build record, or a figure of a chapter."""
+
+    optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """Leave a slot."""
         self.env.note_dependency(str(_ledger_path(self.env.app)))
-        return [Slot(kind="scoreboard")]
-
-
-class Gallery(SphinxDirective):
-    """All figures."""
-
-    def run(self) -> list[nodes.Node]:
-        """Leave a slot."""
-        return [Slot(kind="gallery")]
-
-
-class Build(SphinxDirective):
-    """What this book was built with, and how long each chapter took."""
-
-    def run(self) -> list[nodes.Node]:
-        """Leave a slot."""
-        return [Slot(kind="build")]
+        return [Slot(kind=self.name.removeprefix("madlib-"), label="".join(self.arguments))]
 
 
 class Api(SphinxDirective):
@@ -147,7 +135,7 @@ class Api(SphinxDirective):
             value = getattr(module, name)
             if not name.startswith("_") and (inspect.isclass(value) or inspect.isfunction(value)):
                 kind = "class" if inspect.isclass(value) else "function"
-                lines += [f".. auto{kind}:: {module.__name__}.{name}", "   :members:", ""]
+                lines += [f".. auto{kind}:: {module.__name__}.{name}", ""]
         block = nodes.container(classes=["madlib-api"])
         self.state.nested_parse(StringList([*lines, "```"]), self.content_offset, block)
         return [block]
@@ -157,15 +145,30 @@ def _home(value: Any) -> str:
     return getattr(value, "__module__", "")
 
 
-def mark_up(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+# Examples; displayed and other mathematics; code; what reStructuredText would take for its own.
+_MARKDOWN = re.compile(
+    r"^ *>>>.*?(?=^ *$|\Z)|\$\$(?P<display>.+?)\$\$|\$(?P<math>[^$]+)\$|`+(?P<code>[^`]+)`+|"
+    r"[*|\\]|(?<=\w)_(?!\w)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def mark_up(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
     """Turn the Markdown of docstrings, `code` and $mathematics$, into reStructuredText."""
-    text = "\n".join(lines)
-    text = re.sub(r"\$([^$]+)\$", r":math:`\1`", text)
-    text = re.sub(r"(?<![`:])`([^`]+)`(?!`)", r"``\1``", text)
-    lines[:] = text.splitlines()
+
+    def written(match: re.Match[str]) -> str:
+        if match["display"]:
+            return f".. math:: {' '.join(match['display'].split())}"
+        if text := match["math"] or match["code"]:
+            text = f":math:`{text}`" if match["math"] else f"``{text}``"
+            before, after = match.string[: match.start()], match.string[match.end() :]
+            return "\\ " * before[-1:].isalnum() + text + "\\ " * after[:1].isalnum()
+        return match[0] if ">>>" in match[0] else f"\\{match[0]}"
+
+    lines[:] = _MARKDOWN.sub(written, "\n".join(lines)).splitlines()
 
 
-def skip_fields(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> Any:
+def skip_fields(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> Any:
     """Leave out what the attributes of a class already tell: the fields of a NamedTuple."""
     return True if type(value).__name__ == "_tuplegetter" else None
 
@@ -178,16 +181,6 @@ class Explorer(SphinxDirective):
         panel = Path(self.env.srcdir) / "book" / "_static" / "explorer.html"
         self.env.note_dependency(str(panel))
         return [_raw(panel.read_text())]
-
-
-class InlineFigure(SphinxDirective):
-    """A figure of a chapter on another page."""
-
-    required_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        """Leave a slot."""
-        return [Slot(kind="figure", label=self.arguments[0], line=self.lineno)]
 
 
 class Claims(SphinxDirective):
@@ -255,7 +248,7 @@ class FillSlots(SphinxPostTransform):
                 figure += _raw(self._files(label))
 
     def _verdict(self, slot: Slot) -> list[nodes.Node]:
-        verdict, measure = self._verdicts()[slot["claim"]]
+        verdict, measure = _verdicts(self.app)[slot["claim"]]
         kind = verdict.replace(" ", "-")
         measure = f'<span class="madlib-measure">{html.escape(measure)}</span>' if measure else ""
         return [_raw(f'<div class="madlib-badge {kind}"><span>{verdict}</span>{measure}</div>')]
@@ -267,7 +260,7 @@ class FillSlots(SphinxPostTransform):
             "of this book and the article behind it": Counter(),
         }
         for claim in ledger(_ledger_path(self.app)):
-            counts[list(counts)[claim.source in ours]][self._verdicts()[claim.id][0]] += 1
+            counts[list(counts)[claim.source in ours]][_verdicts(self.app)[claim.id][0]] += 1
         rows = []
         for whose, count in counts.items():
             tiles = "".join(
@@ -280,22 +273,19 @@ class FillSlots(SphinxPostTransform):
         return [_raw("".join(rows))]
 
     def _figure(self, slot: Slot) -> list[nodes.Node]:
-        found = self._figures().get(slot["label"])
-        if found is None:
-            known = ", ".join(self._figures()) or "none"
-            LOGGER.warning(
-                "no chapter saves %s; saved: %s", slot["label"], known, location=self.env.docname
-            )
+        label, known = slot["label"], _figures(self.app)
+        if label not in known:
+            said = f"no chapter saves {label}; saved: {', '.join(known) or 'none'}"
+            LOGGER.warning(said, location=self.env.docname)
             return []
-        docname, figure = found
-        figure = figure.deepcopy()
+        docname, figure = known[label][0], known[label][1].deepcopy()
         for caption in figure.findall(nodes.caption):
-            caption += _raw(f" {self._numbered_link(docname, slot['label'])}", inline=True)
+            caption += _raw(f" {self._numbered_link(docname, label)}", inline=True)
         return [figure]
 
     def _gallery(self, slot: Slot) -> list[nodes.Node]:
         cards = nodes.container(classes=["madlib-gallery"])
-        for label, (docname, figure) in self._figures().items():
+        for label, (docname, figure) in _figures(self.app).items():
             card = nodes.container(classes=["madlib-card"])
             href = f"{self._uri(docname)}#{label}"
             source = f"{self._top()}figures/{label}.png"
@@ -328,35 +318,6 @@ class FillSlots(SphinxPostTransform):
         )
         return [_raw(f'<table class="table madlib-build">{cells}</table>')]
 
-    def _verdicts(self) -> dict[str, tuple[str, str]]:
-        """{id: (verdict, measure)}: the ledger's verdict where its outcome was found."""
-        if not hasattr(self.app, "madlib_verdicts"):
-            records, verdicts = recorded(results_dir()), {}
-            for claim in ledger(_ledger_path(self.app)):
-                verdicts[claim.id] = "not attempted", ""
-                if record := records.get(claim.id):
-                    outcome = record["outcome"]
-                    # Built with other parameters a claim may come out otherwise.
-                    other = {"holds": "reproduced", "fails": "contradicted"}.get(outcome, outcome)
-                    verdict = claim.verdict if OUTCOMES[claim.verdict] == outcome else other
-                    evidence = Verdict(claim, outcome, record["margin"]).evidence
-                    verdicts[claim.id] = verdict, evidence
-            self.app.madlib_verdicts = verdicts
-        return self.app.madlib_verdicts
-
-    def _figures(self) -> dict[str, tuple[str, nodes.figure]]:
-        """{label: (page, figure)} in reading order, as first read."""
-        if not hasattr(self.app, "madlib_figures"):
-            self.app.madlib_figures = {
-                label: (docname, figure)
-                for docname in _reading_order(self.env)
-                if Path(self.env.doc2path(docname)).suffix == ".ipynb"
-                for figure in self.env.get_doctree(docname).findall(nodes.figure)
-                for label in figure["ids"]
-                if _has_files(label)
-            }
-        return self.app.madlib_figures
-
     def _numbered_link(self, docname: str, label: str) -> str:
         number = self.env.toc_fignumbers.get(docname, {}).get("figure", {}).get(label, ())
         name = f"Figure {'.'.join(map(str, number))}" if number else "Figure"
@@ -374,9 +335,37 @@ class FillSlots(SphinxPostTransform):
         return "../" * self.env.docname.count("/")
 
 
-def _raw(text: str, inline: bool = False) -> nodes.raw:
+def _raw(text: str, inline: bool = False) -> nodes.Node:
     node = nodes.raw("", text, format="html")
     return node if not inline else nodes.inline("", "", node)
+
+
+@functools.cache
+def _verdicts(app: Sphinx) -> dict[str, tuple[str, str]]:
+    """{id: (verdict, measure)}: the verdict of the ledger where the check bears it out."""
+    records, verdicts = recorded(results_dir()), {}
+    for claim in ledger(_ledger_path(app)):
+        verdicts[claim.id] = "not attempted", ""
+        if record := records.get(claim.id):
+            outcome = record["outcome"]
+            # With other parameters a claim may come out otherwise.
+            other = {"holds": "reproduced", "fails": "contradicted"}.get(outcome, outcome)
+            verdict = claim.verdict if OUTCOMES[claim.verdict] == outcome else other
+            verdicts[claim.id] = verdict, Verdict(claim, outcome, record["margin"]).evidence
+    return verdicts
+
+
+@functools.cache
+def _figures(app: Sphinx) -> dict[str, tuple[str, nodes.figure]]:
+    """{label: (page, figure)} in reading order, as first read."""
+    return {
+        label: (docname, figure)
+        for docname in _reading_order(app.env)
+        if Path(app.env.doc2path(docname)).suffix == ".ipynb"
+        for figure in app.env.get_doctree(docname).findall(nodes.figure)
+        for label in figure["ids"]
+        if _has_files(label)
+    }
 
 
 def _reading_order(env: Any) -> list[str]:
@@ -428,7 +417,7 @@ def copy_files(app: Sphinx, error: Exception | None) -> None:
     (out / "figures").mkdir()
     for path in sorted((results_dir() / "figures").glob("fig-*")):
         shutil.copy2(path, out / "figures")
-    mathjax = Path(importlib.util.find_spec(MATHJAX).origin).parent / "static" / "mathjax"
+    mathjax = Path(str(importlib.import_module(MATHJAX).__file__)).parent / "static" / "mathjax"
     target = out / "_static" / "mathjax"
     target.mkdir(parents=True, exist_ok=True)
     shutil.copy2(mathjax / "tex-svg.js", target)
@@ -442,13 +431,10 @@ def copy_files(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.add_node(Slot)
-    app.add_directive("madlib-claims", Claims)
-    app.add_directive("madlib-scoreboard", Scoreboard)
-    app.add_directive("madlib-gallery", Gallery)
-    app.add_directive("madlib-build", Build)
-    app.add_directive("madlib-explorer", Explorer)
-    app.add_directive("madlib-figure", InlineFigure)
-    app.add_directive("madlib-api", Api)
+    for name in ("scoreboard", "gallery", "build", "figure"):
+        app.add_directive(f"madlib-{name}", Later)
+    for name, directive in (("claims", Claims), ("explorer", Explorer), ("api", Api)):
+        app.add_directive(f"madlib-{name}", directive)
     app.add_post_transform(FillSlots)
     app.add_config_value("madlib_redirects", {}, "html")  # renamed chapters, old to new
     app.add_css_file("madlib.css")

@@ -182,10 +182,6 @@ def test_audit_names_every_mismatch(places):
     ):
         assert "\n" not in line
         assert all(word in line for word in words)
-    built = [claim for claim in claims.ledger() if claim.chapter == "02_y"]
-    (results / "claims" / "stray.json").unlink()
-    (results / "claims" / "torn.json").unlink()
-    assert claims.audit(results, built) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The built book in a real browser: wide and narrow, light and dark, offline."""
 
 import functools
+import inspect
 import os
 import shutil
 import threading
@@ -14,7 +15,18 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from madlib import FreshData, FullySynthetic, SyntheticAugmentation, book, theory
+import madlib
+from madlib import (
+    FreshData,
+    FullySynthetic,
+    SyntheticAugmentation,
+    generators,
+    metrics,
+    regimes,
+    targets,
+    theory,
+)
+from madlib.book import build, claims, figures
 
 FLAGS = [
     "--no-sandbox",
@@ -76,7 +88,7 @@ def browser() -> Iterator[object]:
 def address(browser: object, request: pytest.FixtureRequest) -> Iterator[str]:
     """Serve the book: the one that ``make book`` left, if it is up to date, or a small one."""
     output = ROOT / "_build"
-    if book.is_current(ROOT, output):
+    if build.is_current(ROOT, output):
         site = output / "html"
     else:
         site = request.getfixturevalue("smoke_site")
@@ -227,7 +239,8 @@ def least_contrast(tab) -> float:
             }
             return [255, 255, 255];
         };
-        const words = 'main :is(p, figcaption, svg[role=img]), .madlib-verdict, nav.madlib-files a';
+        const words = 'main :is(p, dt, summary, figcaption, svg[role=img], .madlib-verdict, ' +
+            '.madlib-files a, .madlib-show-code)';
         return [...document.querySelectorAll(words)]
             .map(e => [light(parse(getComputedStyle(e).color)), light(behind(e))])
             .map(([a, b]) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
@@ -273,6 +286,55 @@ def test_explorer_knows_the_border(visit) -> None:
     tab.locator("input[name=n_s]").fill("2")
     said = tab.locator(".madlib-explorer-answer").text_content()
     assert "generation 10 is as far" in said and "no closed form says" in said
+
+
+def test_one_button_shows_all_code_and_each_fold_opens_by_itself(visit) -> None:
+    """With the keyboard alone; what teaches is open from the start."""
+    tab = visit("book/01_the_loop.html", DESK, "light").page
+    button, folds = tab.locator(".madlib-show-code"), tab.locator("details.hide")
+    code = tab.locator("details.hide .cell_input")
+    assert button.count() == 1 and folds.count() >= 1
+    assert not any(code.nth(i).is_visible() for i in range(folds.count()))
+    assert tab.locator("div.cell.tag_parameters .cell_input").first.is_visible()
+    button.focus()
+    for pressed in ("true", "false", "true"):
+        tab.keyboard.press("Enter")
+        tab.wait_for_function(f"document.activeElement.ariaPressed === '{pressed}'")
+        assert all(code.nth(i).is_visible() == (pressed == "true") for i in range(folds.count()))
+    folds.first.locator("summary").focus()
+    tab.keyboard.press("Enter")
+    tab.locator(".madlib-show-code[aria-pressed=false]").wait_for()
+    assert not code.first.is_visible()
+    assert visit("book/cite.html", DESK, "light").page.locator(".madlib-show-code").count() == 0
+
+
+def test_old_addresses_lead_to_renamed_chapters(visit, address: str) -> None:
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]
+    assert config["madlib_redirects"]
+    for old, new in config["madlib_redirects"].items():
+        tab = visit(f"book/{old}.html#x", DESK, "light").page
+        tab.wait_for_url(f"{address}book/{new}.html#x")
+        said = tab.request.get(f"{address}book/{old}.html").text()
+        assert f'<link rel="canonical" href="{new}.html">' in said
+        assert f"url={new}.html" in said, "without scripts, too"
+
+
+def test_the_api_page_has_every_public_name(visit) -> None:
+    tab = visit("book/api.html", DESK, "light").page
+    names = {name for name in madlib.__all__ if not inspect.ismodule(getattr(madlib, name))}
+    for module in (generators, metrics, regimes, targets, theory, claims, figures):
+        public = (getattr(module, name) for name in module.__all__)
+        names |= {it.__name__ for it in public if inspect.isclass(it) or inspect.isfunction(it)}
+    headings = tab.locator("dt.sig > .sig-name").all_text_contents()
+    assert names <= {name.strip() for name in headings}, names - set(headings)
+    prose = tab.evaluate(
+        """() => {
+        const page = document.querySelector('article').cloneNode(true);
+        page.querySelectorAll('code, pre, .math').forEach(e => e.remove());
+        return page.textContent;
+        }"""
+    )
+    assert not set("$`\\") & set(prose), "what is not set as mathematics or code"
 
 
 def test_every_figure_has_its_files(visit, address: str) -> None:
