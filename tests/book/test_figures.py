@@ -319,12 +319,12 @@ def test_the_caption_says_what_lines_and_bands_are():
     both = figures.trajectories(MANY, center=("median", "mean"), histories=4, theory=MANY[0])
     bare = figures.trajectories(MANY, center="mean", band=False, theory=MANY[0])
     assert panels._key([both]) == (
-        "Lines: median and mean of 50 replicates. Bands: their 5 to 95 %. Thin: 4 of them. "
+        "Lines: median and mean of 50 replicates. Bands: their 5 to 95 %. Thin lines: 4 of them. "
         "Wide pale lines: theory."
     )
     assert panels._key([bare, figures.trajectories(FEW, theory=FEW[0])]) == (
-        "(a) Lines: mean of 50 replicates. (b) Lines: mean of 5 replicates. Thin lines: each of "
-        "them. Wide pale lines: theory."
+        "Wide pale lines: theory. (a) Lines: mean of 50 replicates. (b) Lines: mean of 5 "
+        "replicates. Thin lines: each of them."
     )
     assert panels._key([bare, bare]) == "Lines: mean of 50 replicates. Wide pale lines: theory."
 
@@ -520,6 +520,7 @@ RUN = Trajectory(np.arange(1, 3), None, {"score": np.ones((5, 2))})
         (lambda: figures.trajectories({"a": [1.0, np.nan]}), ["values of a", "finite"]),
         (lambda: figures.trajectories(np.ones((2, 3, 4))), ["[n_replicates, n_x]", "by={...}"]),
         (lambda: figures.trajectories([1.0], x=[1, 2]), ["x must have the 1 points"]),
+        (lambda: figures.trajectories(FEW, center="mode"), ["'mean'", "mode"]),
         (lambda: figures.trajectories(RUN, "scores"), ["metric", "score", "scores"]),
         (
             lambda: figures.trajectories({"a": [1.0], "b": [1.0]}, theory=[1.0]),

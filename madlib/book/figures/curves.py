@@ -53,7 +53,8 @@ def trajectories(runs: Any, metric: str | None = None, *, x: Any = None, **optio
         >>> " ".join(panel.key)
         'Lines: median of 50 replicates. Bands: their 5 to 95 %. Wide pale lines: theory.'
     """
-    return curves({"generation": x}, runs, metric, **{"xlabel": "generation $t$"} | options)
+    options = {"xlabel": "generation $t$"} | options
+    return curves({"generation": x}, runs, metric, **options)
 
 
 def points(x: Any, values: Any, **options: Any) -> Panel:
@@ -161,7 +162,7 @@ def curves(
             right = max(ax.get_xlim())
             edge = [Label(label, right, level, gray) for label, level in flat]
             if isinstance(legend, str):
-                ax.legend(loc=legend)
+                ax.legend(loc=legend)  # pyright: ignore[reportArgumentType]
             elif legend:
                 label_ends(ax, [end for end in [*ends, *edge] if end.text])
 
@@ -244,7 +245,8 @@ def _curve(
         x, values = values
     if isinstance(values, Trajectory):
         require(metric in values.record, f"metric is one of {', '.join(values.record)}", metric)
-        x, values = values.generation if x is None else x, values.record[metric]
+        x, values = values.generation if x is None else x, values.record[str(metric)]
+    rest: Any
     if settings["marks"] and np.ndim(values) == 2:
         values = Estimate.of(values, axis=0)
     if isinstance(values, Estimate):
@@ -272,6 +274,8 @@ def _replicates(values: np.ndarray, center: Any, band: bool, histories: int, mar
     n, many = len(values), len(values) >= _MANY
     center = center or ("median" if many and band else "mean")
     centers = (center,) if isinstance(center, str) else center
+    fine = {"mean", "median"}.issuperset(centers)
+    require(fine, "center must be 'mean', 'median' or both", center, "Choose one.")
     q05, median, q95 = np.quantile(values, [0.05, 0.5, 0.95], axis=0)
     numbers = {"mean": values.mean(0), "median": median}
     numbers |= {"q05": q05, "q95": q95} if many else {}
@@ -282,7 +286,7 @@ def _replicates(values: np.ndarray, center: Any, band: bool, histories: int, mar
     thin = values[: n if band and not many else histories]
     numbers |= {f"replicate_{i + 1}": one for i, one in enumerate(thin)}
     if len(thin):
-        key.append("Thin lines: each of them." if len(thin) == n else f"Thin: {len(thin)} of them.")
+        key.append(f"Thin lines: {'each' if len(thin) == n else len(thin)} of them.")
     return numbers, centers, limits, thin, tuple(key)
 
 

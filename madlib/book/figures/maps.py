@@ -202,7 +202,7 @@ def _color_bar(ax: Axes, mesh: Any, z: np.ndarray, label: str, span: float | Non
         look |= {"ticks": [*1 / steps[::-1], 1, *steps], "format": "%g"}
     bar = ax.figure.colorbar(mesh, ax=ax, label=label, **look)
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-    bar.solids.set_rasterized(True)
+    bar.solids.set_rasterized(True)  # pyright: ignore[reportOptionalMemberAccess]
     bar.minorticks_off()
     if span is not None:
         bar.ax.axhline(1, color=MAP_INK, linewidth=1.2)

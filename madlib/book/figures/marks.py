@@ -45,7 +45,7 @@ def log_axis(ax: Axes, which: str = "y") -> None:
         axis = getattr(ax, f"{name}axis")
         getattr(ax, f"set_{name}scale")("log", nonpositive="clip")
         axis.set_major_locator(ticker.LogLocator(numticks=6))
-        axis.set_minor_locator(ticker.LogLocator(subs=np.arange(2, 10), numticks=6))
+        axis.set_minor_locator(ticker.LogLocator(subs=range(2, 10), numticks=6))
         axis.set_major_formatter(_LogFormatter())
         axis.set_minor_formatter(_LogFormatter())
 
@@ -54,7 +54,7 @@ class _LogFormatter(ticker.LogFormatterMathtext):
     """Powers of ten; on an axis of less than two decades 1, 2 and 5 of each, written out."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        low, high = sorted(self.axis.get_view_interval())
+        low, high = sorted(self.axis.get_view_interval())  # pyright: ignore
         if not 0 < high < 100 * low:
             return super().__call__(x, pos) if math.log10(x) % 1 == 0 else ""
         digit = x / 10 ** math.floor(math.log10(x) + 1e-9)

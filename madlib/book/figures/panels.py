@@ -144,11 +144,10 @@ def _share(axes: dict[tuple[int, int], Axes]) -> None:
 
 
 def _key(panels: Sequence[Panel]) -> str:
-    """What the lines and bands of a figure are: once for all panels, or panel by panel."""
-    told: dict[str, list[str]] = {}
+    """What lines and bands are: first what holds for all panels, then by letter."""
+    told: dict[str, list[str]] = {"": []}
     for sentence in dict.fromkeys(sentence for panel in panels for sentence in panel.key):
         where = [letter for letter, p in zip(_LETTERS, panels, strict=False) if sentence in p.key]
         everywhere = len(where) == sum(bool(panel.key) for panel in panels)
         told.setdefault("" if everywhere else f"({', '.join(where)}) ", []).append(sentence)
-    told[""] = told.pop("", [])  # last, and so of all panels.
     return " ".join(where + " ".join(sentences) for where, sentences in told.items()).strip()

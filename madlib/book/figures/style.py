@@ -47,7 +47,8 @@ def mix(color: str, share: float) -> str:
     """A color on paper of which a share is left, and the rest is ink."""
     color, already = _MIXED.get(color, (to_hex(color), 1.0))
     share = share * already
-    mixed = to_hex([share * channel for channel in to_rgb(color)])
+    red, green, blue = to_rgb(color)
+    mixed = to_hex((share * red, share * green, share * blue))
     if share < 1:
         _MIXED[mixed] = color, share
         _ON_PAGE[mixed] = f"color-mix(in srgb, {color} {share:.0%}, currentColor)"
