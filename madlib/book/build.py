@@ -103,7 +103,9 @@ def build(root: Path, output: Path, *, preset: str | None = None, jobs: int | No
     # From here until the end there is no site: a failed build leaves nothing that looks finished.
     with _writing(output):
         (output / "html.key").unlink(missing_ok=True)
-        shutil.rmtree(html, ignore_errors=True)
+        for made in (html, output / "results", output / "stage", output / "site"):
+            if made.exists():
+                shutil.rmtree(made)
         environment = _environment(root, output)
         _execute_all(found, environment, jobs)
         results = _merge_results(found, output / "results", preset)
@@ -271,23 +273,19 @@ def _modules(cells: list[str]) -> set[Path]:
     found = {path for path in _package() if path.suffix != ".py"}
     try:
         todo = set().union(*(_imported(cell) for cell in cells))
-        while todo:
-            found.add(path := todo.pop())
-            todo |= _imported(path.read_text("utf-8")) - found
-    except SyntaxError:
+    except SyntaxError:  # a cell of magics
         return _package()
+    if re.search("import_module|__import__", "".join(cells)):
+        return _package()
+    while todo:
+        found.add(path := todo.pop())
+        todo |= _imported(path.read_text("utf-8")) - found
     return found
 
 
 @functools.lru_cache(maxsize=1024)
 def _imported(source: str) -> frozenset[Path]:
-    """Files of the package that the imports in a source execute, wherever they stand in it.
-
-    Raises:
-        SyntaxError: if they cannot be told.
-    """
-    if re.search(r"^\s*from\s+\.|import_module|__import__", source, re.MULTILINE):
-        raise SyntaxError("an import that is not spelled out")
+    """Files of the package that the imports in a source execute, wherever they stand in it."""
     names = {
         f"{getattr(node, 'module', '')}.{alias.name}".strip(".")
         for node in ast.walk(ast.parse(source))
@@ -441,7 +439,6 @@ def _reason(stem: str, executed: Path, log: str) -> BuildError | ParameterError:
 
 def _merge_results(found: list[Chapter], results: Path, preset: str | None) -> Path:
     """Gather the figures and verdicts of all chapters; no two chapters may write the same file."""
-    shutil.rmtree(results, ignore_errors=True)
     owner: dict[str, str] = {}
     for chapter in found:
         for kind in ("figures", "claims"):
@@ -468,7 +465,6 @@ def _merge_results(found: list[Chapter], results: Path, preset: str | None) -> P
 
 def _stage(root: Path, found: list[Chapter], stage: Path, preset: str | None) -> None:
     """Lay out what jupyter-book reads: the pages, and each chapter with its outputs woven in."""
-    shutil.rmtree(stage, ignore_errors=True)
     executed = {chapter.notebook: chapter.folder / chapter.notebook.name for chapter in found}
     for path in _sources(root):
         target = stage / path.relative_to(root)
@@ -508,7 +504,6 @@ def _typeset(output: Path, environment: Mapping[str, str]) -> None:
     """Run jupyter-book over the stage; move the site to its name when it is whole."""
     start = time.monotonic()
     site = output / "site"
-    shutil.rmtree(site, ignore_errors=True)
     jupyter_book = "from jupyter_book.cli.main import main; main()"
     stage, flags = str(output / "stage"), ["-W", "--keep-going", "-q"]
     site.mkdir()
