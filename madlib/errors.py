@@ -11,9 +11,10 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import numpy as np
+from jax.core import Tracer
 from numpy.typing import NDArray
 
 MAX_SIZE = 10**15  # the largest size of a data set; exact draws keep their accuracy up to here.
@@ -71,14 +72,31 @@ def as_reals(value: Any, name: str = "a number or an array of them") -> NDArray[
     array = None
     if not isinstance(value, np.ma.MaskedArray) or not np.ma.is_masked(value):
         try:
-            given = np.asarray(value)
-            if given.dtype.kind in "iuf" or (given.dtype == object and _are_numbers(given)):
+            given = np.asarray(value)  # of kind V: bfloat16
+            if given.dtype.kind in "iufV" or (given.dtype == object and _are_numbers(given)):
                 array = given.astype(np.float64)
         except (TypeError, ValueError, OverflowError):
             pass
     fine = array is not None and bool(np.isfinite(array).all())
     require(fine, f"{name} must be finite and real", repr(value), "Give numbers without gaps.")
     return array  # pyright: ignore[reportReturnType]
+
+
+def as_points(value: Any, name: str = "points") -> Any:
+    """As points [n, d], n and d >= 1, finite in single precision, as float64.
+
+    Takes whatever `as_reals` takes, tables of pandas among them. A traced array comes back as it
+    is: its shape is checked, its values cannot be.
+    """
+    traced = isinstance(value, Tracer)
+    points = value if traced else as_reals(value, name)
+    required = f"{name} must be points [n, d], one row per example, at least one"
+    remedy = "Use x[:, None] for points on a line, and jax.vmap for many sets."
+    require(points.ndim == 2 and 0 not in points.shape, required, f"shape {points.shape}", remedy)
+    largest = 0.0 if traced else np.abs(points).max()
+    fits = largest <= np.finfo(np.float32).max
+    require(fits, f"{name} must be finite in single precision", f"{largest:.3g}", "Scale them.")
+    return points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +151,18 @@ class Rule:
         if not self.open:
             return f"{self.low:g}"
         return f"{self.low + 1:g}" if math.isinf(self.high) else f"{(self.low + self.high) / 2:g}"
+
+
+def one_of(*names: str) -> Callable[[str, Any], str]:
+    """A rule for an annotation: `Annotated[str, one_of("closed", "open")]`."""
+
+    def rule(name: str, value: Any) -> str:
+        fine = isinstance(value, str) and value in names
+        required = f"{name} must be one of {', '.join(map(repr, names))}"
+        require(fine, required, repr(value), "Choose one.")
+        return value
+
+    return rule
 
 
 def flag(name: str, value: Any) -> bool:
@@ -194,8 +224,9 @@ def _rules(annotations: dict[str, Any]) -> dict[str, Callable[[str, Any], Any]]:
     return {
         name: rule
         for name, hint in annotations.items()
-        for rule in getattr(hint, "__metadata__", ())
-        if rule is flag or isinstance(rule, Rule)
+        for part in (hint, *get_args(hint))  # as in Count | None
+        for rule in getattr(part, "__metadata__", ())
+        if callable(rule)
     }
 
 

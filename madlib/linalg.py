@@ -10,7 +10,9 @@ busy by the devices.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
+from numpy.typing import NDArray
 
 MAX_UNROLLED_DIM = 2  # up to here linear algebra is written out; beyond, LAPACK.
 
@@ -76,6 +78,17 @@ def procrustes_squared(a: Float[Array, "d d"], b: Float[Array, "d d"]) -> Float[
         return _procrustes_squared_2d(a, b, gap)
     # U = 1 is admissible too; the better of the two makes the distance of a from itself 0.
     return jnp.minimum(jnp.sum((a - b @ _polar_factor(b.T @ a)) ** 2), jnp.sum(gap**2))
+
+
+def origin_of(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A point [d] amid points [n, d], from which single precision resolves them.
+
+    Each coordinate is a multiple of a power of two that exceeds their spread: what was exact stays
+    so when it is subtracted, and points that lie about zero keep zero as their origin.
+    """
+    low, high = points.min(axis=0), points.max(axis=0)
+    step = np.ldexp(1.0, np.frexp(high - low)[1])
+    return step * np.round((low + high) / 2 / step)
 
 
 def _gram_schmidt(columns: Float[Array, "d m"]) -> Float[Array, "d d"]:

@@ -99,6 +99,10 @@ class Target(eqx.Module):
         """The same as points [n, d]."""
         return self.family.sample(key, self.params, n)
 
+    def log_prob(self, points: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """Log-density or log-probability of points in nats, [n], where the family has one."""
+        return self.family.log_prob(self.params, points)
+
 
 @dataclasses.dataclass(frozen=True)
 class Model:

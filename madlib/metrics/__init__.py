@@ -1,5 +1,6 @@
-"""How far a model is from the truth, how good and how varied its samples are."""
+"""Metrics: distances of a model from its target, quality and diversity of its samples."""
 
+from madlib.metrics.classifier import Classifier, fit_classifier
 from madlib.metrics.laws import (
     entropy,
     heterozygosity,
@@ -10,6 +11,7 @@ from madlib.metrics.laws import (
     modal_variance,
     mode_weights,
     n_modes,
+    of_params,
     standard_deviation,
     support_size,
     total_variance,
@@ -34,10 +36,11 @@ from madlib.metrics.samples import (
     recall,
     sliced_wasserstein2_squared,
 )
-from madlib.metrics.words import NgramScores
+from madlib.metrics.words import NgramScores, whole_words, word_scores
 
 __all__ = [
     "ClassScores",
+    "Classifier",
     "Examples",
     "HeldOutBits",
     "KullbackLeibler",
@@ -48,6 +51,7 @@ __all__ = [
     "coverage",
     "density",
     "entropy",
+    "fit_classifier",
     "frechet_distance",
     "heterozygosity",
     "log_determinant",
@@ -58,6 +62,7 @@ __all__ = [
     "modal_variance",
     "mode_weights",
     "n_modes",
+    "of_params",
     "precision",
     "recall",
     "sliced_wasserstein2_squared",
@@ -66,4 +71,6 @@ __all__ = [
     "total_variance",
     "total_variation",
     "wasserstein2_squared",
+    "word_scores",
+    "whole_words",
 ]

@@ -1,43 +1,75 @@
-r"""Distances and sizes of fitted distributions, computed from their parameters alone.
+r"""Distances between fitted distributions, and their sizes, from the parameters alone.
 
-`metric(params, reference)`, or, as the loop records them, `metric(model, target)`. `reference`
-holds the target's parameters in the same family; metrics of the model alone ignore it. A collapsed
-model (zero or singular covariance, one symbol left) has its right limit, never NaN.
+`metric(params, reference)`, or `metric(model, target)` as the loop records it. The reference is a
+distribution of the same family, as a rule the target's own; metrics of the model alone ignore it. A
+collapsed model (zero or singular covariance, one symbol left) has its right limit, never NaN.
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 from jaxtyping import Array, Float, Int
 
-from madlib.errors import ParameterError
-from madlib.generators.categorical import CategoricalParams
-from madlib.generators.gaussian import NormalParams
-from madlib.generators.mixture import MixtureParams
-from madlib.linalg import procrustes_squared, triangular_root
+from madlib.errors import require
+from madlib.generators import CategoricalParams, MixtureParams, NormalParams
+from madlib.linalg import log_normals, procrustes_squared, triangular_root
 from madlib.protocols import Model, Target
 
 
-def of_params(function: Callable) -> Callable:
-    """A metric of the parameters of a model and of its target's reference, or of both directly."""
+def of_params(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Makes a metric of a function of one model's parameters, and of a reference if it has two.
+
+    The metric takes the parameters themselves, or a `Model` and a `Target`.
+
+    Args:
+        function: its annotations name the kinds of parameters, NamedTuples of arrays; the first
+            array of each has one axis, the last axis of its last array is the dimension.
+
+    Raises:
+        ParameterError: by the metric, for parameters of another kind, of many distributions at
+            once, or of different dimensions.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from madlib import generators, metrics, targets
+        >>> @metrics.of_params
+        ... def largest_variance(params: generators.NormalParams):
+        ...     return jnp.max(jnp.diagonal(params.cov))
+        >>> float(largest_variance(targets.normal([0, 0], [[1, 0], [0, 4]]).params))
+        4.0
+    """
+    name = function.__name__
+    kinds = [kind for key, kind in inspect.get_annotations(function).items() if key != "return"]
 
     @functools.wraps(function)
-    def metric(model: Any, target: Any = None) -> Any:
-        params = model.params if isinstance(model, Model) else model
-        reference = target.reference if isinstance(target, Target) else target
-        return function(params, reference)
+    def metric(params: Any, reference: Any = None) -> Any:
+        params = params.params if isinstance(params, Model) else params
+        reference = reference.reference if isinstance(reference, Target) else reference
+        given = (params, reference)[: len(kinds)]
+        for value, kind in zip(given, kinds, strict=True):
+            required = f"{name} needs {' and a reference of '.join(k.__name__ for k in kinds)}"
+            remedy = "Record metrics of the family of the generator and the target."
+            require(isinstance(value, kind), required, type(value).__name__, remedy)
+            shape = jnp.shape(value[0])
+            require(len(shape) == 1, f"{name} takes one distribution", shape, "Use jax.vmap.")
+        dims = [jnp.shape(value[-1])[-1] for value in given]
+        remedy = "Compare with the target of the model."
+        require(
+            len({*dims}) == 1, f"{name} needs one dimension", " and ".join(map(str, dims)), remedy
+        )
+        return function(*given)
 
+    del metric.__wrapped__  # pyright: ignore[reportAttributeAccessIssue]  # two arguments, always
     return metric
 
 
 @of_params
 def wasserstein2_squared(params: NormalParams, reference: NormalParams) -> Float[Array, ""]:
-    r"""Squared 2-Wasserstein distance between two normal laws, $W_2^2$ (squared, as in FID).
+    r"""Squared 2-Wasserstein distance between two normal distributions, $W_2^2$.
 
     $$|\mu_1 - \mu_2|^2 + \operatorname{tr}\bigl(\Sigma_1 + \Sigma_2
       - 2 (\Sigma_1^{1/2} \Sigma_2 \Sigma_1^{1/2})^{1/2}\bigr)$$
@@ -54,95 +86,134 @@ def wasserstein2_squared(params: NormalParams, reference: NormalParams) -> Float
         [], at least 0.
 
     Raises:
-        ParameterError: if either is not one normal law, or the dimensions differ.
+        ParameterError: if either is not one normal distribution, or the dimensions differ.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> ours, theirs = targets.normal(0, 1), targets.normal(3, 4)
+        >>> float(metrics.wasserstein2_squared(ours.params, theirs.params))
+        10.0
     """
-    mean, chol = _normal(params)
-    mean_ref, chol_ref = _normal(reference)
-    _require_same_shape(mean, mean_ref)
-    return jnp.sum((mean - mean_ref) ** 2) + procrustes_squared(chol, chol_ref)
+    return mean_error_squared(params, reference) + procrustes_squared(params.chol, reference.chol)
 
 
 @of_params
 def mean_error_squared(params: NormalParams, reference: NormalParams) -> Float[Array, ""]:
-    r"""$|\mu - \mu_{ref}|^2$, the squared error of the mean."""
-    mean, _ = _normal(params)
-    mean_ref, _ = _normal(reference)
-    _require_same_shape(mean, mean_ref)
-    return jnp.sum((mean - mean_ref) ** 2)
+    r"""$|\mu - \mu_{ref}|^2$, the squared error of the mean.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> ours, theirs = targets.normal([0, 0], [[1, 0], [0, 1]]), targets.standard_normal(2)
+        >>> float(metrics.mean_error_squared(ours.params, theirs.params))
+        0.0
+    """
+    return jnp.sum((params.mean - reference.mean) ** 2)
 
 
 @of_params
-def total_variance(params: NormalParams, reference: Any = None) -> Float[Array, ""]:
-    r"""$\operatorname{tr} \Sigma$, the sum of the variances of the d coordinates."""
-    del reference
-    return jnp.sum(_normal(params)[1] ** 2)
+def total_variance(params: NormalParams) -> Float[Array, ""]:
+    r"""$\operatorname{tr} \Sigma$, the sum of the variances of the d coordinates.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> float(metrics.total_variance(targets.standard_normal(3).params))
+        3.0
+    """
+    return jnp.sum(params.chol**2)
 
 
 @of_params
-def standard_deviation(params: NormalParams, reference: Any = None) -> Float[Array, ""]:
+def standard_deviation(params: NormalParams) -> Float[Array, ""]:
     r"""$\sqrt{\operatorname{tr} \Sigma / d}$, root mean square over coordinates; $\sigma$ if d = 1.
 
     Does not underflow before chol does, so it follows a collapse for twice as many decades as
     `total_variance`.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> float(metrics.standard_deviation(targets.normal(0, 4).params))
+        2.0
     """
-    del reference
-    _, chol = _normal(params)
-    largest = jnp.max(jnp.abs(chol))
-    scaled = chol / jnp.where(largest > 0, largest, 1.0)
-    return largest * jnp.sqrt(jnp.sum(scaled**2) / chol.shape[0])
+    largest = jnp.max(jnp.abs(params.chol))
+    scaled = params.chol / jnp.where(largest > 0, largest, 1.0)
+    return largest * jnp.sqrt(jnp.sum(scaled**2) / len(params.mean))
 
 
 @of_params
-def log_determinant(params: NormalParams, reference: Any = None) -> Float[Array, ""]:
-    r"""$\log \det \Sigma$, the log of the generalized variance; -inf once a dimension is lost."""
-    del reference
-    return 2 * jnp.sum(jnp.log(jnp.abs(jnp.diagonal(_normal(params)[1]))))
+def log_determinant(params: NormalParams) -> Float[Array, ""]:
+    r"""$\log \det \Sigma$, the log of the generalized variance; -inf once a dimension is lost.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> float(metrics.log_determinant(targets.standard_normal(2).params))
+        0.0
+    """
+    return 2 * jnp.sum(jnp.log(jnp.abs(jnp.diagonal(params.chol))))
 
 
 @of_params
-def entropy(params: CategoricalParams, reference: Any = None) -> Float[Array, ""]:
-    r"""Shannon entropy $-\sum_i p_i \log p_i$ in nats; 0 when one symbol is left."""
-    del reference
-    probs = _probs(params)
-    return -jnp.sum(probs * jnp.log(jnp.where(probs > 0, probs, 1.0)))
+def entropy(params: CategoricalParams) -> Float[Array, ""]:
+    r"""Shannon entropy $-\sum_i p_i \log p_i$ in nats; 0 when one symbol is left.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> round(float(metrics.entropy(targets.categorical([0.5, 0.5]).params)), 4)
+        0.6931
+    """
+    return -jnp.sum(params.probs * jnp.log(jnp.where(params.probs > 0, params.probs, 1.0)))
 
 
 @of_params
-def support_size(params: CategoricalParams, reference: Any = None) -> Int[Array, ""]:
-    """Number of symbols of positive probability: those that can still be drawn."""
-    del reference
-    return jnp.sum(_probs(params) > 0)
+def support_size(params: CategoricalParams) -> Int[Array, ""]:
+    """Number of symbols of positive probability: those that can still be drawn.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> int(metrics.support_size(targets.categorical([0.5, 0, 0.5]).params))
+        2
+    """
+    return jnp.sum(params.probs > 0)
 
 
 @of_params
-def heterozygosity(params: CategoricalParams, reference: Any = None) -> Float[Array, ""]:
+def heterozygosity(params: CategoricalParams) -> Float[Array, ""]:
     r"""$1 - \sum_i p_i^2$: the chance that two draws differ (also the Gini-Simpson index).
 
     The name is population genetics': under a fully synthetic loop its expectation decays as
     $(1 - 1/n)^t$, exactly, by genetic drift.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> float(metrics.heterozygosity(targets.categorical([0.5, 0.5]).params))
+        0.5
     """
-    del reference
-    probs = _probs(params)
     # Not 1 - sum p^2, which cancels when one symbol has nearly all the mass.
-    return jnp.sum(probs * (1 - probs))
+    return jnp.sum(params.probs * (1 - params.probs))
 
 
 @of_params
 def total_variation(params: CategoricalParams, reference: CategoricalParams) -> Float[Array, ""]:
-    r"""Total variation distance $\frac12 \sum_i |p_i - q_i|$ on the same k symbols, in [0, 1]."""
-    probs, probs_ref = _probs(params), _probs(reference)
-    _require_same_shape(probs, probs_ref)
-    return jnp.sum(jnp.abs(probs - probs_ref)) / 2
+    r"""Total variation distance $\frac12 \sum_i |p_i - q_i|$ on the same k symbols, in [0, 1].
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> ours, theirs = targets.categorical([1, 0]), targets.categorical([0.75, 0.25])
+        >>> float(metrics.total_variation(ours.params, theirs.params))
+        0.25
+    """
+    return jnp.sum(jnp.abs(params.probs - reference.probs)) / 2
 
 
 @of_params
-def mixture_variance(params: MixtureParams, reference: Any = None) -> Float[Array, ""]:
-    r"""Total variance of a mixture, the trace of its covariance: $\operatorname{tr} \Sigma$.
+def mixture_variance(params: MixtureParams) -> Float[Array, ""]:
+    r"""Total variance of a mixture, $\operatorname{tr} \Sigma$: within its modes and between them.
 
-    The sum of what its modes vary, `modal_variance`, and of what lies between them.
+    Example:
+        >>> from madlib import metrics, targets
+        >>> two = targets.mixture([0.5, 0.5], [[-1], [1]], 0.25)
+        >>> float(metrics.mixture_variance(two.params))
+        1.25
     """
-    del reference
-    _mixture(params)
     return params.total_variance
 
 
@@ -152,9 +223,15 @@ def modal_variance(params: MixtureParams, reference: MixtureParams) -> Float[Arr
 
     Each component belongs to the mode of the reference whose center is nearest, so that a mode
     described by several components varies as much as one described by a single one.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> two = targets.mixture([0.5, 0.5], [[-1], [1]], 0.25)
+        >>> float(metrics.modal_variance(two.params, two.params))
+        0.25
     """
-    weight, mean, chol = _mixture(params)
-    belongs = _belongs(mean, reference)
+    weight, mean, chol = params
+    belongs = _belongs(mean, reference.mean)
     of_mode = belongs @ weight
     center = belongs @ (weight[:, None] * mean) / jnp.where(of_mode > 0, of_mode, 1.0)[:, None]
     gap = mean - belongs.T @ center
@@ -162,10 +239,17 @@ def modal_variance(params: MixtureParams, reference: MixtureParams) -> Float[Arr
 
 
 @of_params
-def mode_weights(params: MixtureParams, reference: MixtureParams) -> Float[Array, " k"]:
-    """Weight of each of the k modes of the reference: of the components nearest to its center."""
-    weight, mean, _ = _mixture(params)
-    return _belongs(mean, reference) @ weight
+def mode_weights(params: MixtureParams, reference: MixtureParams) -> Float[Array, " m"]:
+    """Weight of each of the m modes of the reference: of the components nearest to its center.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> two = targets.mixture([0.5, 0.5], [[-1], [1]], 0.25)
+        >>> skewed = targets.mixture([0.25, 0.75], [[-1], [1]], 0.25)
+        >>> metrics.mode_weights(skewed.params, two.params).tolist()
+        [0.25, 0.75]
+    """
+    return _belongs(params.mean, reference.mean) @ params.weight
 
 
 @of_params
@@ -173,9 +257,16 @@ def n_modes(params: MixtureParams, reference: MixtureParams) -> Int[Array, ""]:
     """Modes of the reference that a mixture still has.
 
     The rule: a mode is there while the components nearest to its center weigh, together, at least a
-    tenth of what it weighs in the reference.
+    tenth of its weight in the reference.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> two = targets.mixture([0.5, 0.5], [[-1], [1]], 0.25)
+        >>> one = targets.mixture([1], [[1]], 0.25)
+        >>> int(metrics.n_modes(one.params, two.params))
+        1
     """
-    return jnp.sum(mode_weights(params, reference) >= _mixture(reference)[0] / 10)
+    return jnp.sum(mode_weights(params, reference) >= reference.weight / 10)
 
 
 @of_params
@@ -186,101 +277,38 @@ def mixture_l2_distance(params: MixtureParams, reference: MixtureParams) -> Floa
     $\int N(x; \mu_i, \Sigma_i) N(x; \mu_j, \Sigma_j) dx = N(\mu_i; \mu_j, \Sigma_i + \Sigma_j)$.
     A mixture with a collapsed component is at an infinite distance: the density of a point has no
     $L_2$ norm.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> two = targets.mixture([0.5, 0.5], [[-1], [1]], 0.25)
+        >>> float(metrics.mixture_l2_distance(two.params, two.params))
+        0.0
     """
-    ours, theirs = _mixture(params), _mixture(reference)
-    _require_same_shape(ours[1][0], theirs[1][0])
-    square = _overlap(ours, ours) + _overlap(theirs, theirs) - 2 * _overlap(ours, theirs)
-    return jnp.sqrt(jnp.maximum(square, 0.0))
+    norms = _overlap(params, params) + _overlap(reference, reference)
+    across = jnp.where(jnp.isfinite(norms), _overlap(params, reference), 0.0)
+    return jnp.sqrt(jnp.maximum(norms - 2 * across, 0.0))
 
 
-def _normal(params: NormalParams) -> tuple[Float[Array, " d"], Float[Array, "d d"]]:
-    mean, chol = getattr(params, "mean", None), getattr(params, "chol", None)
-    if mean is None or chol is None:
-        raise ParameterError(
-            "this metric needs normal parameters, with mean and chol; "
-            f"got {type(params).__name__}. Record a metric of the generator's own family."
-        )
-    if jnp.ndim(mean) != 1 or jnp.shape(chol) != 2 * jnp.shape(mean):
-        raise ParameterError(
-            "this metric needs one normal law, mean [d] and chol [d, d]; "
-            f"got shapes {jnp.shape(mean)} and {jnp.shape(chol)}. Use jax.vmap for many."
-        )
-    return mean, chol
-
-
-def _mixture(params: MixtureParams) -> tuple[Array, Array, Array]:
-    parts = [getattr(params, name, None) for name in ("weight", "mean", "chol")]
-    if any(part is None for part in parts):
-        raise ParameterError(
-            "this metric needs the parameters of a mixture, with weight, mean and chol; "
-            f"got {type(params).__name__}. Record a metric of the generator's own family."
-        )
-    if jnp.ndim(parts[0]) != 1 or jnp.ndim(parts[1]) != 2:
-        raise ParameterError(
-            "this metric needs one mixture, weight [k] and mean [k, d]; "
-            f"got shapes {jnp.shape(parts[0])} and {jnp.shape(parts[1])}. Use jax.vmap for many."
-        )
-    return tuple(parts)
-
-
-def _belongs(mean: Float[Array, "k d"], reference: MixtureParams) -> Float[Array, "m k"]:
-    """1 where the center of a mode of the reference is the nearest to a mean, else 0."""
-    centers = _mixture(reference)[1]
-    _require_same_shape(mean[0], centers[0])
-    distance = jnp.sum((centers[:, None] - mean[None]) ** 2, axis=2)
+def _belongs(mean: Float[Array, "k d"], center: Float[Array, "m d"]) -> Float[Array, "m k"]:
+    """1 where the center of a mode is the nearest to a mean, else 0."""
+    distance = jnp.sum((center[:, None] - mean[None]) ** 2, axis=2)
     nearest = jnp.argmin(distance, axis=0)
-    return (nearest[None, :] == jnp.arange(len(centers))[:, None]).astype(mean.dtype)
+    return (nearest[None, :] == jnp.arange(len(center))[:, None]).astype(mean.dtype)
 
 
-def _overlap(ours: tuple, theirs: tuple) -> Float[Array, ""]:
+def _overlap(ours: MixtureParams, theirs: MixtureParams) -> Float[Array, ""]:
     """The integral of the product of two mixture densities."""
 
     def pair(mean, chol, other_mean, other_chol):
         root = triangular_root(jnp.concatenate([chol, other_chol], axis=1))
-        scale = jnp.diagonal(root)
         # Where the square of 1 / scale would overflow, the component is a point.
-        scale = jnp.where(scale > 1e-18, scale, 0.0)
-        safe = root + jnp.diag(jnp.where(scale > 0, 0.0, 1.0))
-        gap = mean - other_mean
-        squares = jnp.sum(_solve_lower(safe, gap) ** 2)
-        log_density = -squares / 2 - jnp.sum(jnp.log(scale)) - len(gap) / 2 * np.log(2 * np.pi)
-        point = jnp.where(jnp.any(gap != 0), 0.0, jnp.inf)
-        return jnp.where(jnp.all(scale > 0), jnp.exp(log_density), point)
+        flat = jnp.diagonal(root) <= 1e-18
+        safe = root + jnp.diag(flat.astype(root.dtype))
+        log_density = log_normals(other_mean[None], safe[None], mean[:, None])[0, 0]
+        point = jnp.where(jnp.any(mean != other_mean), 0.0, jnp.inf)
+        return jnp.where(jnp.any(flat), point, jnp.exp(log_density))
 
     across = jax.vmap(jax.vmap(pair, (None, None, 0, 0)), (0, 0, None, None))
     density = across(*ours[1:], *theirs[1:])
-    weight = ours[0][:, None] * theirs[0][None, :]
-    return jnp.sum(jnp.where(weight > 0, weight * density, 0.0))
-
-
-def _solve_lower(lower: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
-    """Forward substitution."""
-
-    def step(i, solution):
-        rest = vector[i] - lower[i] @ solution
-        return solution.at[i].set(rest / lower[i, i])
-
-    return lax.fori_loop(0, len(vector), step, jnp.zeros_like(vector))
-
-
-def _probs(params: CategoricalParams) -> Float[Array, " k"]:
-    probs = getattr(params, "probs", None)
-    if probs is None:
-        raise ParameterError(
-            f"this metric needs categorical parameters, with probs; got {type(params).__name__}. "
-            "Record a metric of the generator's own family."
-        )
-    if jnp.ndim(probs) != 1:
-        raise ParameterError(
-            f"this metric needs one categorical law, probs [k]; got shape {jnp.shape(probs)}. "
-            "Use jax.vmap for many."
-        )
-    return probs
-
-
-def _require_same_shape(ours: Array, reference: Array) -> None:
-    if ours.shape != reference.shape:
-        raise ParameterError(
-            "params and reference must have the same dimension; got "
-            f"{ours.shape[0]} and {reference.shape[0]}. Compare with the target of the model."
-        )
+    weight = ours.weight[:, None] * theirs.weight[None, :]
+    return jnp.sum(weight * jnp.where(weight > 0, density, 0.0))

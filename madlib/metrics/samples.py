@@ -1,26 +1,30 @@
 r"""Scores of point sets: how good, how varied, how far apart are real [n, d] and synthetic [m, d]?
 
-Say which real set was used, held-out real data unless said otherwise, and show beside it the same
-score between two real sets: finite samples never reach the ideal value.
+State the real set that was used, held-out real data unless stated otherwise, and show beside it the
+same score between two real sets: finite samples never reach the ideal value. Scores do not depend
+on where the sets lie: they are taken about an origin among the real points, in double precision
+where the points are given so.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Float, Key
 
-from madlib.errors import ParameterError
-from madlib.linalg import procrustes_squared, qr_upper
+from madlib.errors import Count, as_points, checked, one_of, require
+from madlib.generators import NormalParams
+from madlib.linalg import origin_of, qr_upper
+from madlib.metrics.laws import wasserstein2_squared
 
-Ball = Literal["closed", "open"]
+Ball = Annotated[str, one_of("closed", "open")]
 
-# Numbers held at once by a chunk of coordinate differences: 16 MiB of float32.
-_CHUNK = 2**22
+_CHUNK = 2**22  # numbers held at once by a chunk of coordinate differences: 16 MiB of float32.
 
 
 class ManifoldScores(NamedTuple):
@@ -35,6 +39,11 @@ class ManifoldScores(NamedTuple):
         density: [], mean number of real balls holding a synthetic point, over k (quality; may
             exceed 1).
         coverage: [], share of real balls holding a synthetic point (diversity).
+
+    Example:
+        >>> from madlib import metrics
+        >>> metrics.manifold_scores([[0], [1], [2]], [[0], [2]], k=1)._fields
+        ('precision', 'recall', 'density', 'coverage')
     """
 
     precision: Float[Array, ""]
@@ -43,18 +52,19 @@ class ManifoldScores(NamedTuple):
     coverage: Float[Array, ""]
 
 
+@checked
 def manifold_scores(
-    real: Float[Array, "n d"], synthetic: Float[Array, "m d"], *, k: int = 5, ball: Ball = "closed"
+    real: Any, synthetic: Any, *, k: Count = 5, ball: Ball = "closed"
 ) -> ManifoldScores:
     r"""Precision, recall (Kynkaanniemi et al. 2019), density, coverage (Naeem et al. 2020).
 
-    For two samples of one continuous law E density = 1 and
+    For two samples of one continuous distribution E density = 1 and
     E coverage = $1 - \prod_{i=1}^k (n-i)/(n+m-i)$. Costs O((n + m)^2 d) time and bounded memory;
     distances are taken of differences, so they keep their digits when the samples have collapsed.
 
     Args:
-        real: [n, d].
-        synthetic: [m, d].
+        real: points [n, d].
+        synthetic: points [m, d].
         k: the ball of a point reaches to its k-th nearest neighbor in its own set, itself excluded.
         ball: "closed" holds the points at distance <= radius (Kynkaanniemi et al.), "open" those at
             distance < radius (Naeem et al. and their package `prdc`). They differ by ties alone,
@@ -67,51 +77,76 @@ def manifold_scores(
     Raises:
         ParameterError: if k is not in [1, min(n, m) - 1], the dimensions differ or a point is not
             finite.
+
+    Example:
+        >>> from madlib import metrics
+        >>> scores = metrics.manifold_scores([[0], [1], [2], [5]], [[1], [1], [1]], k=1)
+        >>> [float(score) for score in scores]
+        [1.0, 0.25, 3.0, 0.75]
     """
-    return _manifold_scores(*_check_manifold(real, synthetic, k, ball), k, ball)
+    return _manifold_scores(*_two_sets(real, synthetic, k), k, ball)
 
 
+@checked
 def precision(
-    real: Float[Array, "n d"], synthetic: Float[Array, "m d"], *, k: int = 5, ball: Ball = "closed"
+    real: Any, synthetic: Any, *, k: Count = 5, ball: Ball = "closed"
 ) -> Float[Array, ""]:
-    """Quality: share of synthetic points inside the real manifold. See `manifold_scores`."""
-    return _manifold_score("precision", *_check_manifold(real, synthetic, k, ball), k, ball)
+    """Quality: share of synthetic points inside the real manifold. See `manifold_scores`.
 
-
-def recall(
-    real: Float[Array, "n d"], synthetic: Float[Array, "m d"], *, k: int = 5, ball: Ball = "closed"
-) -> Float[Array, ""]:
-    """Diversity: share of real points inside the synthetic manifold. See `manifold_scores`."""
-    return _manifold_score("recall", *_check_manifold(real, synthetic, k, ball), k, ball)
-
-
-def density(
-    real: Float[Array, "n d"], synthetic: Float[Array, "m d"], *, k: int = 5, ball: Ball = "closed"
-) -> Float[Array, ""]:
-    """Quality: mean number of real balls holding a synthetic point, over k.
-
-    See `manifold_scores`.
+    Example:
+        >>> from madlib import metrics
+        >>> float(metrics.precision([[0], [1], [2], [5]], [[1], [9]], k=1))
+        0.5
     """
-    return _manifold_score("density", *_check_manifold(real, synthetic, k, ball), k, ball)
+    return _manifold_score("precision", *_two_sets(real, synthetic, k), k, ball)
 
 
-def coverage(
-    real: Float[Array, "n d"], synthetic: Float[Array, "m d"], *, k: int = 5, ball: Ball = "closed"
-) -> Float[Array, ""]:
-    """Diversity: share of real balls holding a synthetic point. See `manifold_scores`."""
-    return _manifold_score("coverage", *_check_manifold(real, synthetic, k, ball), k, ball)
+@checked
+def recall(real: Any, synthetic: Any, *, k: Count = 5, ball: Ball = "closed") -> Float[Array, ""]:
+    """Diversity: share of real points inside the synthetic manifold. See `manifold_scores`.
+
+    Example:
+        >>> from madlib import metrics
+        >>> float(metrics.recall([[0], [1], [2], [5]], [[1], [2]], k=1))
+        0.75
+    """
+    return _manifold_score("recall", *_two_sets(real, synthetic, k), k, ball)
 
 
-def frechet_distance(real: Float[Array, "n d"], synthetic: Float[Array, "m d"]) -> Float[Array, ""]:
-    r"""Frechet distance: $W_2^2$ (squared) between normal laws fitted to the two sets.
+@checked
+def density(real: Any, synthetic: Any, *, k: Count = 5, ball: Ball = "closed") -> Float[Array, ""]:
+    """Quality: mean number of real balls holding a synthetic point, over k; see `manifold_scores`.
+
+    Example:
+        >>> from madlib import metrics
+        >>> float(metrics.density([[0], [1], [2], [5]], [[1], [7]], k=1))
+        2.0
+    """
+    return _manifold_score("density", *_two_sets(real, synthetic, k), k, ball)
+
+
+@checked
+def coverage(real: Any, synthetic: Any, *, k: Count = 5, ball: Ball = "closed") -> Float[Array, ""]:
+    """Diversity: share of real balls holding a synthetic point. See `manifold_scores`.
+
+    Example:
+        >>> from madlib import metrics
+        >>> float(metrics.coverage([[0], [1], [2], [5]], [[0], [7]], k=1))
+        0.75
+    """
+    return _manifold_score("coverage", *_two_sets(real, synthetic, k), k, ball)
+
+
+def frechet_distance(real: Any, synthetic: Any) -> Float[Array, ""]:
+    r"""Frechet distance: $W_2^2$ between normal distributions fitted to the two sets.
 
     FID when the points are features of a network (Heusel et al. 2017). Covariances are unbiased,
     the distance is not: between two samples of $N(0, I_d)$ it is about
     $d(d + 5)/4 \cdot (1/n + 1/m)$, so show the value between two real sets beside it.
 
     Args:
-        real: [n, d], n >= 2; n <= d is allowed.
-        synthetic: [m, d], m >= 2.
+        real: points [n, d], n >= 2; n <= d is allowed.
+        synthetic: points [m, d], m >= 2.
 
     Returns:
         [], at least 0.
@@ -119,15 +154,18 @@ def frechet_distance(real: Float[Array, "n d"], synthetic: Float[Array, "m d"]) 
     Raises:
         ParameterError: if a set has fewer than 2 points, the dimensions differ or a point is not
             finite.
+
+    Example:
+        >>> from madlib import metrics
+        >>> float(metrics.frechet_distance([[0], [2]], [[3], [5]]))
+        9.0
     """
-    return _frechet_distance(*_check_points(real, synthetic, minimum=2))
+    return _frechet_distance(*_two_sets(real, synthetic, 1))
 
 
+@checked
 def sliced_wasserstein2_squared(
-    key: Key[Array, ""],
-    real: Float[Array, "n d"],
-    synthetic: Float[Array, "m d"],
-    n_projections: int = 100,
+    key: Key[Array, ""], real: Any, synthetic: Any, n_projections: Count = 100
 ) -> Float[Array, ""]:
     r"""Sliced $W_2^2$: the mean over random directions of $W_2^2$ between the projected samples.
 
@@ -137,8 +175,8 @@ def sliced_wasserstein2_squared(
 
     Args:
         key: for the directions, uniform on the sphere.
-        real: [n, d].
-        synthetic: [m, d].
+        real: points [n, d].
+        synthetic: points [m, d].
         n_projections: number of directions; the standard error falls as one over its root.
 
     Returns:
@@ -146,13 +184,28 @@ def sliced_wasserstein2_squared(
 
     Raises:
         ParameterError: if n_projections < 1, the dimensions differ or a point is not finite.
+
+    Example:
+        >>> import jax
+        >>> from madlib import metrics
+        >>> float(metrics.sliced_wasserstein2_squared(jax.random.key(0), [[0], [2]], [[1]]))
+        1.0
     """
-    if n_projections < 1:
-        raise ParameterError(
-            f"n_projections must be at least 1; got {n_projections}. Use 100 or more."
-        )
-    real, synthetic = _check_points(real, synthetic, minimum=1)
-    return _sliced_wasserstein2_squared(key, real, synthetic, n_projections)
+    return _sliced_wasserstein2_squared(key, *_two_sets(real, synthetic, 0), n_projections)
+
+
+def _two_sets(real: Any, synthetic: Any, k: int) -> tuple[Float[Array, "n d"], Float[Array, "m d"]]:
+    """Both, of more than k points, about an origin among the real ones unless they are traced."""
+    real, synthetic = as_points(real, "real"), as_points(synthetic, "synthetic")
+    (n, d), (m, e) = real.shape, synthetic.shape
+    remedy = "Compare points of one space."
+    require(d == e, "real and synthetic must have the same dimension", f"{d} and {e}", remedy)
+    required = f"either set must hold more than {k} points"
+    require(min(n, m) > k, required, f"{n} real and {m} synthetic", "Draw more, or lower k.")
+    if not isinstance(real, Tracer) and not isinstance(synthetic, Tracer):
+        origin = origin_of(real)
+        real, synthetic = real - origin, synthetic - origin
+    return jnp.asarray(real, float), jnp.asarray(synthetic, float)
 
 
 @partial(jax.jit, static_argnames=("k", "ball"))
@@ -208,18 +261,16 @@ def _smallest(values: Float[Array, " n"], rank: int) -> Float[Array, ""]:
 
 @jax.jit
 def _frechet_distance(real: Array, synthetic: Array) -> Float[Array, ""]:
-    mean, root = _fit_normal(real)
-    mean_synthetic, root_synthetic = _fit_normal(synthetic)
-    return jnp.sum((mean - mean_synthetic) ** 2) + procrustes_squared(root, root_synthetic)
+    return wasserstein2_squared(_fit_normal(real), _fit_normal(synthetic))
 
 
-def _fit_normal(points: Float[Array, "n d"]) -> tuple[Float[Array, " d"], Float[Array, "d d"]]:
+def _fit_normal(points: Float[Array, "n d"]) -> NormalParams:
     """Mean and a triangular root of the unbiased covariance, of any rank."""
     n, d = points.shape
     mean = jnp.mean(points, axis=0)
     # QR of the points: a Cholesky factor of their covariance would lose half of the digits.
     rows = jnp.pad(points - mean[None, :], ((0, max(0, d - n)), (0, 0)))
-    return mean, qr_upper(rows).T / np.sqrt(n - 1)
+    return NormalParams(mean, qr_upper(rows).T / np.sqrt(n - 1))
 
 
 @partial(jax.jit, static_argnames="n_projections")
@@ -246,58 +297,3 @@ def _quantile_coupling(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     ends = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
     starts = np.concatenate([[0], ends[:-1]])
     return (ends - starts) / (n * m), starts // m, starts // n
-
-
-def _check_manifold(
-    real: Array, synthetic: Array, k: int, ball: str
-) -> tuple[Float[Array, "n d"], Float[Array, "m d"]]:
-    if ball not in ("closed", "open"):
-        raise ParameterError(
-            f"ball must be 'closed' or 'open'; got {ball!r}. Use 'closed' for distance <= radius."
-        )
-    real, synthetic = _check_points(real, synthetic, minimum=2)
-    largest = min(len(real), len(synthetic)) - 1
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= largest:
-        raise ParameterError(
-            f"k must be a whole number in [1, {largest}], less than the points in either set; "
-            f"got k={k!r} with {len(real)} real and {len(synthetic)} synthetic points. "
-            "Lower k or draw more."
-        )
-    return real, synthetic
-
-
-def _check_points(
-    real: Array, synthetic: Array, minimum: int
-) -> tuple[Float[Array, "n d"], Float[Array, "m d"]]:
-    real = _check_point_set("real", real, minimum)
-    synthetic = _check_point_set("synthetic", synthetic, minimum)
-    if real.shape[1] != synthetic.shape[1]:
-        raise ParameterError(
-            "real and synthetic points must have the same dimension; "
-            f"got {real.shape[1]} and {synthetic.shape[1]}. Compare points of one space."
-        )
-    return real, synthetic.astype(real.dtype)
-
-
-def _check_point_set(name: str, points: Array, minimum: int) -> Float[Array, "n d"]:
-    if not isinstance(points, jax.Array):
-        points = np.asarray(points)
-    if points.ndim != 2 or points.shape[1] < 1:
-        raise ParameterError(
-            f"{name} must be points [n, d]; got shape {points.shape}. "
-            "Use x[:, None] for points on a line, and jax.vmap for many sets."
-        )
-    if len(points) < minimum:
-        raise ParameterError(
-            f"{name} must hold at least {minimum} points; got {len(points)}. Draw more."
-        )
-    # Under tracing there are no values to look at.
-    if not isinstance(points, jax.core.Tracer):
-        n_bad = len(points) - np.count_nonzero(np.isfinite(points).all(axis=1))
-        if n_bad:
-            raise ParameterError(
-                f"{name} points must be finite; got {n_bad} of {len(points)} with NaN or infinity. "
-                "Remove them, or look at the generator that made them."
-            )
-    points = jnp.asarray(points)
-    return points if jnp.issubdtype(points.dtype, jnp.floating) else points.astype(float)

@@ -14,19 +14,23 @@ from madlib.targets.laws import (
     standard_normal,
     zipf,
 )
-from madlib.targets.text import passages, text
+from madlib.targets.text import corpus, decode, encode, normalize, passages, text
 
 __all__ = [
     "Empirical",
     "Rosenbrock",
     "categorical",
+    "corpus",
+    "decode",
     "digits",
     "empirical",
+    "encode",
     "images",
     "mixture",
     "mnist",
     "mode_grid",
     "normal",
+    "normalize",
     "passages",
     "rosenbrock",
     "standard_normal",

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
+from numpy.typing import NDArray
 
 from madlib.datasets import Samples
-from madlib.errors import Count, NonNegative, ParameterError, as_reals, checked, require
+from madlib.errors import Count, NonNegative, Positives, Reals, Shares, checked, require
 from madlib.generators import (
     Categorical,
     CategoricalParams,
@@ -27,92 +28,110 @@ class Rosenbrock(Generator):
     """The banana: x_1 ~ N(0, 1), x_2 | x_1 ~ N(x_1^2, 1/2); it has no parameters.
 
     Attributes:
-        entropy: in nats, exact: the sum of those of two normal laws.
+        entropy: in nats, exact: the sum of those of two normal distributions.
+
+    Example:
+        >>> from madlib import targets
+        >>> round(targets.Rosenbrock.entropy, 4)
+        2.4913
     """
 
     dim = 2
     entropy: ClassVar[float] = math.log(2 * math.pi * math.e) - math.log(2) / 2
 
-    def draw(self, key: Key[Array, ""], params: Any, n: int, lam=1.0) -> Samples:
+    def draw(self, key: Key[Array, ""], params: Any, n: int, lam: Any = 1.0) -> Samples:
         return Samples.of(self.sample(key, params, n, lam))
 
-    def sample(self, key: Key[Array, ""], params: Any, n: int, lam=1.0) -> Array:
+    def sample(self, key: Key[Array, ""], params: Any, n: int, lam: Any = 1.0) -> Array:
         del params, lam
         normals = jax.random.normal(key, (n, 2))
         first = normals[:, 0]
         return jnp.stack([first, first**2 + normals[:, 1] / math.sqrt(2)], axis=1)
 
-    def log_prob(self, points: Float[Array, "n 2"]) -> Float[Array, " n"]:
+    def log_prob(self, params: Any, points: Float[Array, "n 2"]) -> Float[Array, " n"]:
         """Log-density in nats, [n]."""
         first, second = points.T
         return -(first**2) / 2 - (second - first**2) ** 2 - math.log(math.pi * math.sqrt(2))
 
 
-def normal(mean: Any, cov: Any) -> Target:
+@checked
+def normal(mean: Reals, cov: Reals) -> Target:
     """A normal distribution.
 
     Args:
         mean: [d] or a number.
         cov: [d, d] or a number (the variance); positive semi-definite.
+
+    Example:
+        >>> from madlib import targets
+        >>> targets.normal(mean=[0, 1], cov=[[2, 0.5], [0.5, 1]]).space.dim
+        2
     """
-    mean, cov = np.atleast_1d(as_reals(mean, "mean")), np.atleast_2d(as_reals(cov, "cov"))
-    with np.errstate(over="ignore"):
-        fits = np.isfinite([*np.float32(mean).ravel(), *np.float32(cov).ravel()]).all()
-    d = mean.size
-    if d == 0 or mean.ndim != 1 or cov.shape != (d, d):
-        raise ParameterError(
-            f"mean [d] and cov [d, d] must have the same d >= 1; got {mean.shape} and {cov.shape}. "
-            "Give both for the same number of dimensions."
-        )
-    if not fits:
-        raise ParameterError(
-            "mean and cov must be finite in single precision; got NaN, infinity or numbers beyond "
-            "1e38. Clean the data first."
-        )
-    if not np.allclose(cov, cov.T, rtol=1e-6, atol=0):
-        raise ParameterError("cov must be symmetric; got one that is not. Use (cov + cov.T) / 2.")
-    variance, axes = np.linalg.eigh(cov)
-    if variance.min() < -1e-6 * np.abs(variance).max():
-        raise ParameterError(
-            f"cov must be positive semi-definite; got an eigenvalue of {variance.min():.3g}. "
-            "Clip its eigenvalues at 0."
-        )
-    root = np.linalg.qr((axes * np.sqrt(np.maximum(variance, 0))).T, mode="r").T
-    root = root * np.where(np.diagonal(root) < 0, -1, 1)
-    params = NormalParams(jnp.asarray(mean, jnp.float32), jnp.asarray(root, jnp.float32))
+    mean, cov = np.atleast_1d(mean), np.atleast_2d(cov)
+    d, shapes = mean.size, f"{mean.shape} and {cov.shape}"
+    fits = d > 0 and mean.ndim == 1 and cov.shape == (d, d)
+    require(fits, "mean [d] and cov [d, d] must have the same d >= 1", shapes, "Match them.")
+    symmetric = np.allclose(cov, cov.T, rtol=1e-6, atol=0)
+    require(symmetric, "cov must be symmetric", "one that is not", "Use (cov + cov.T) / 2.")
+    variance = np.linalg.eigvalsh(cov)
+    require(
+        variance.min() >= -1e-6 * np.abs(variance).max(),
+        "cov must be positive semi-definite",
+        f"an eigenvalue of {variance.min():.3g}",
+        "Clip its eigenvalues at 0.",
+    )
+    params = normal_params(mean, cov)
     return Target(params, params, Gaussian(d))
+
+
+def normal_params(mean: NDArray[np.float64], cov: NDArray[np.float64]) -> NormalParams:
+    """Parameters in single precision, [d] and [d, d], with the triangular root of a covariance."""
+    largest = max(np.abs(mean).max(), np.abs(cov).max())
+    fits = largest <= np.finfo(np.float32).max
+    required = "mean and covariance must be finite in single precision"
+    require(fits, required, f"{largest:.3g}", "Scale the data.")
+    variance, axes = np.linalg.eigh(cov)
+    root = np.asarray(np.linalg.qr((axes * np.sqrt(np.maximum(variance, 0))).T, mode="r")).T
+    root = root * np.where(np.diagonal(root) < 0, -1, 1)
+    return NormalParams(jnp.asarray(mean, jnp.float32), jnp.asarray(root, jnp.float32))
 
 
 @checked
 def standard_normal(dim: Count) -> Target:
-    """N(0, I) in dim dimensions."""
+    """N(0, I) in dim dimensions.
+
+    Example:
+        >>> from madlib import targets
+        >>> targets.standard_normal(2).params.cov.tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
     return normal(np.zeros(dim), np.eye(dim))
 
 
-def mixture(weight: Any, mean: Any, cov: Any) -> Target:
+@checked
+def mixture(weight: Positives, mean: Reals, cov: Reals) -> Target:
     """A mixture of k normal distributions.
 
     Args:
         weight: [k], positive, summing to 1.
         mean: [k, d].
         cov: [k, d, d], [d, d] for all, or a number, the variance in every direction.
+
+    Example:
+        >>> from madlib import targets
+        >>> two = targets.mixture([0.3, 0.7], mean=[[-1, 0], [1, 0]], cov=0.2)
+        >>> two.params.chol.shape
+        (2, 2, 2)
     """
-    weight, mean, cov = (
-        as_reals(value, name) for name, value in (("weight", weight), ("mean", mean), ("cov", cov))
-    )
-    if mean.ndim != 2 or weight.shape != mean.shape[:1]:
-        raise ParameterError(
-            f"weight [k] and mean [k, d] must have the same k; got {weight.shape} and "
-            f"{mean.shape}. Give both for each component."
-        )
-    if not ((weight > 0).all() and abs(weight.sum() - 1) < 1e-5):
-        raise ParameterError(
-            f"weight must be positive and sum to 1; got a sum of {weight.sum():.6g} and a minimum "
-            f"of {weight.min():.3g}. Divide by the sum, and leave out what weighs nothing."
-        )
+    shapes = f"{weight.shape} and {mean.shape}"
+    fits = mean.ndim == 2 and weight.shape == mean.shape[:1]
+    require(fits, "weight [k] and mean [k, d] must have the same k", shapes, "Match them.")
+    _check_sum("weight", weight)
     k, d = mean.shape
     cov = cov * np.eye(d) if cov.ndim == 0 else cov
-    components = [normal(m, c).params for m, c in zip(mean, _each(cov, k), strict=True)]
+    fits = cov.shape in ((d, d), (k, d, d))
+    require(fits, f"cov must be [{k}, {d}, {d}], [{d}, {d}] or a number", cov.shape, "Match k.")
+    components = [normal(*pair).params for pair in zip(mean, cov * np.ones((k, 1, 1)), strict=True)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *components)
     params = MixtureParams(jnp.asarray(weight, jnp.float32), *stacked)
     return Target(params, params, GaussianMixture(d, k))
@@ -128,53 +147,66 @@ def mode_grid(n_side: Count = 5, scale: NonNegative = 0.1) -> Target:
     Args:
         n_side: modes along each side.
         scale: standard deviation of a mode in each direction.
+
+    Example:
+        >>> from madlib import targets
+        >>> targets.mode_grid(2).params.mean.tolist()
+        [[-0.5, -0.5], [-0.5, 0.5], [0.5, -0.5], [0.5, 0.5]]
     """
     line = np.arange(n_side) - (n_side - 1) / 2
     mean = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
     return mixture(np.full(len(mean), 1 / len(mean)), mean, scale**2)
 
 
-def categorical(probs: Any, symbols: tuple[str, ...] = ()) -> Target:
+@checked
+def categorical(probs: Shares, symbols: tuple[str, ...] = ()) -> Target:
     """A discrete distribution.
 
     Args:
         probs: [k], non-negative, summing to 1.
         symbols: k names, or nothing.
+
+    Example:
+        >>> from madlib import targets
+        >>> targets.categorical([0.5, 0.3, 0.2], symbols=("a", "b", "c")).family.n_symbols
+        3
     """
-    probs = as_reals(probs, "probs")
-    if probs.ndim != 1 or probs.size < 1:
-        raise ParameterError(
-            f"probs must be a vector [k], k >= 1; got shape {probs.shape}. Flatten it."
-        )
-    if not (np.isfinite(probs).all() and (probs >= 0).all() and abs(probs.sum() - 1) < 1e-5):
-        raise ParameterError(
-            f"probs must be non-negative and sum to 1; got a sum of {probs.sum():.6g} and a "
-            f"minimum of {probs.min():.3g}. Divide the counts by their sum."
-        )
-    if symbols and len(symbols) != probs.size:
-        raise ParameterError(
-            f"symbols must name each of the {probs.size} probabilities; got {len(symbols)} names. "
-            "Match them."
-        )
+    fits = probs.ndim == 1 and probs.size >= 1
+    require(fits, "probs must be a vector [k], k >= 1", f"shape {probs.shape}", "Flatten it.")
+    _check_sum("probs", probs)
+    named = len(symbols) in (0, probs.size)
+    required = f"symbols must name each of the {probs.size} probabilities"
+    require(named, required, f"{len(symbols)} names", "Match them.")
     params = CategoricalParams(jnp.asarray(probs, jnp.float32))
     return Target(params, params, Categorical(probs.size), tuple(symbols))
 
 
 @checked
 def zipf(n_symbols: Count, exponent: NonNegative = 1.0) -> Target:
-    """Zipf's law: the i-th of n_symbols has a probability proportional to i^-exponent."""
+    """Zipf's law: the i-th of n_symbols has a probability proportional to i^-exponent.
+
+    Example:
+        >>> from madlib import targets
+        >>> probs = targets.zipf(3).params.probs
+        >>> [round(float(p * 11), 4) for p in probs]
+        [6.0, 3.0, 2.0]
+    """
     weight = np.arange(1.0, n_symbols + 1) ** -exponent
     return categorical(weight / weight.sum())
 
 
 def rosenbrock() -> Target:
-    """The banana-shaped density of MAD's normalizing flow; see `Rosenbrock`."""
+    """The banana-shaped density of MAD's normalizing flow; see `Rosenbrock`.
+
+    Example:
+        >>> import jax
+        >>> from madlib import targets
+        >>> targets.rosenbrock().sample(jax.random.key(0), 100).shape
+        (100, 2)
+    """
     return Target((), None, Rosenbrock())
 
 
-def _each(cov: np.ndarray, k: int) -> np.ndarray:
-    """k covariances, from one or as many."""
-    if cov.ndim == 3 and len(cov) == k:
-        return cov
-    require(cov.ndim == 2, f"cov must be [{k}, d, d], [d, d] or a number", cov.shape, "Match k.")
-    return np.broadcast_to(cov, (k, *cov.shape))
+def _check_sum(name: str, probs: NDArray[np.float64]) -> None:
+    total = probs.sum()
+    require(abs(total - 1) < 1e-5, f"{name} must sum to 1", f"{total:.6g}", "Divide by the sum.")
