@@ -1,0 +1,12 @@
+"""Planning with real data: what a loop is worth, and how long to run it to find out.
+
+The effective sample size n_e of a model is the number of real samples of which a single fit would
+be as far from the target (Alemohammad et al. 2023, Section 5). `effective_sample_size` reads it off
+a measured curve, so it needs no closed form and serves any generator and any distance;
+`madlib.theory.effective_sample_size` is its counterpart for Gaussians and W2 squared.
+"""
+
+from madlib.planning.curve import effective_sample_size
+from madlib.planning.limit import Limit, generations_to_limit, simulate_to_limit
+
+__all__ = ["Limit", "effective_sample_size", "generations_to_limit", "simulate_to_limit"]
