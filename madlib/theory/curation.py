@@ -77,7 +77,7 @@ def selection_factor(share: OpenShares, *, likeliest: bool = True) -> Array:
 
 @law
 def accumulated_selection(share: OpenShares, *, n_generations: Count) -> Array:
-    r"""Variance where selected data accumulates: $\prod_{i < t} (1 - (1 - c)/(i + 1)) \sim t^{-(1-c)}$.
+    r"""Variance where selected data accumulates: $\prod_{i<t} (1 - (1 - c)/(i + 1)) \sim t^{c-1}$.
 
     c is `selection_factor(share)`, and every generation adds as many selected examples as there
     were real ones. Replacing them instead, the variance is $c^{t-1}$. Keeping everything does not
@@ -144,9 +144,9 @@ def temperature_cure(temperature: OpenShares, *, n_answers: Count) -> Array:
 
     Above it no state in which one answer prevails is left: the largest a for which $x = a/M +
     (1 - a) x^{1/\tau} / [x^{1/\tau} + (M - 1) ((1 - x)/(M - 1))^{1/\tau}]$ has a solution x > 1/M.
-    For M = 2 it is $1 - \tau$, the border of `temperature_stability`; for more answers it is larger,
-    and between the two borders the past decides (hysteresis). Infinite samples: finite ones can
-    fall over the barrier.
+    For M = 2 it is $1 - \tau$, the border of `temperature_stability`; for more answers it is
+    larger, and between the two borders the past decides (hysteresis). Infinite samples: finite ones
+    can fall over the barrier.
 
     Example:
         >>> from madlib import theory

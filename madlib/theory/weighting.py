@@ -16,11 +16,11 @@ from madlib.theory.recursions import run
 
 @law
 def best_real_share(ratio: Positives) -> Array:
-    r"""Share of the weight that real data should have in the fresh-data loop: $(\sqrt{k^2+4k}-k)/2$.
+    r"""Best share of the weight for real data in the fresh-data loop: $(\sqrt{k^2+4k}-k)/2$.
 
     k = n_r / n_s. At k = 1 it is the golden ratio, 0.618; the gain is n_e / n_r = 1 / share. A real
     example then weighs share n_s / ((1 - share) n_r) times as much as a synthetic one, the w of
-    `Weighted`. Source: he2025.
+    `Weighted`. Source: He, Xu & Cheng 2025 (arXiv 2502.18049).
 
     Example:
         >>> from madlib import theory
@@ -34,10 +34,10 @@ def best_real_share(ratio: Positives) -> Array:
 def biased_effective_sample_size(
     n_r: NonNegatives, n_s: NonNegatives, *, bias: NonNegatives, weighted: bool = True
 ) -> Array:
-    r"""What real data and somebody else's synthetic data, off by a bias $\Delta$, are worth together.
+    r"""n_e of real data beside somebody else's synthetic data that is off by a bias $\Delta$.
 
-    With the best weights $n_e = n_r + 1/(\Delta^2 + 1/n_s)$, at most $n_r + 1/\Delta^2$ however much
-    synthetic data there is; pooled without weights $1/[(n_s \Delta / n)^2 + 1/n]$, n = n_r + n_s,
+    With the best weights $n_e = n_r + 1/(\Delta^2 + 1/n_s)$, at most $n_r + 1/\Delta^2$ however
+    much synthetic data there is; pooled without weights $1/[(n_s \Delta / n)^2 + 1/n]$, n = n_r + n_s,
     which can be less than n_r. One coordinate of a mean, $\Delta$ known, in standard deviations.
 
     Example:
@@ -63,10 +63,10 @@ def provenance_variance(
     r"""Error of a mean when batches that are part real accumulate: the worth of provenance.
 
     Batch 1 is n real examples; each later one has a share $\alpha$ of real ones, the rest from the
-    last model. "nothing" known: the pooled mean, $v_t = (1 - \alpha/t)^2 v_{t-1} + 1/(n t^2)$, which
-    falls as 1/t if more than half is real, and as $t^{-2\alpha}$ if less. "share": the average of
-    $[Y_t - (1 - \alpha) \theta_{t-1}]/\alpha$, about $1/(n \alpha^2 t)$. "labels": the real examples
-    alone, about $1/(n \alpha t)$.
+    last model. "nothing" known: the pooled mean, $v_t = (1 - \alpha/t)^2 v_{t-1} + 1/(n t^2)$,
+    which falls as 1/t if more than half is real, and as $t^{-2\alpha}$ if less. "share": the average
+    of $[Y_t - (1 - \alpha) \theta_{t-1}]/\alpha$, about $1/(n \alpha^2 t)$. "labels": the real
+    examples alone, about $1/(n \alpha t)$.
 
     Args:
         share: [...], $\alpha$ in (0, 1] where it is known.
