@@ -1,6 +1,7 @@
 """Many replicates of the loop: check, plan, run, gather."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -123,7 +124,8 @@ def _run(
         total=len(plan.starts) * (1 + len(spans)),
         desc=type(constant.regime).__name__,
         delay=5,
-        disable=False if "ipykernel" in sys.modules else None,  # None: where nobody watches.
+        # Here tqdm would not look for its variable itself. None: no bar where there is no terminal.
+        disable="TQDM_DISABLE" in os.environ or (None if "ipykernel" not in sys.modules else False),
         leave=False,
     )
 
