@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-import scipy.integrate, scipy.interpolate, scipy.optimize, scipy.stats  # not timed
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -124,6 +124,12 @@ def shape_of(name, given):
         before = shapes["probs"]
     after = (int(given["n_generations"]),) if "n_generations" in given else ()
     return *before, *np.broadcast_shapes(*grid, *numbers), *after
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded():
+    """The larger parts of SciPy, whose first use is not timed."""
+    return scipy.integrate, scipy.interpolate, scipy.optimize, scipy.stats
 
 
 def test_every_function_is_tried():
