@@ -120,7 +120,7 @@ class Rule:
         """The value, converted; ParameterError if it is not as it must be."""
         if self.array:
             array = as_reals(value, name)
-            fine = self._holds(array).all()
+            fine = (self._holds(array) & (not self.whole or array % 1 == 0)).all()
         else:
             fine = is_number(value) and (not self.whole or value == int(value))
             fine = fine and bool(self._holds(value))
@@ -130,7 +130,8 @@ class Rule:
         return int(value) if self.whole else float(value)
 
     def __str__(self) -> str:
-        kind = "a whole number" if self.whole else "numbers" if self.array else "a number"
+        kind = "numbers" if self.array else "a number"
+        kind = kind.replace("number", "whole number") if self.whole else kind
         if math.isinf(self.low) and math.isinf(self.high):
             return kind
         if math.isinf(self.high):
