@@ -178,6 +178,7 @@ else:  # Rules convert: at run time whatever converts will do.
     Int = Float = Bool = Any
 Count = Annotated[Int, Rule(1, MAX_SIZE, whole=True)]
 Natural = Annotated[Int, Rule(0, MAX_SIZE, whole=True)]
+AtLeastTwo = Annotated[Int, Rule(2, MAX_SIZE, whole=True)]
 Binary = Annotated[Int, Rule(0, 1, whole=True)]
 Flag = Annotated[Bool, flag]
 Positive = Annotated[Float, Rule(0, open=True)]

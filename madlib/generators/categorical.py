@@ -62,9 +62,7 @@ class Categorical(PointGenerator):
         (count,) = self.summarize(dataset)
         return CategoricalParams(count / count.sum())
 
-    def draw(
-        self, key: Key[Array, ""], params: CategoricalParams, n: Any, lam=1.0
-    ) -> Counts | Samples:
+    def draw(self, key: Key[Array, ""], params: CategoricalParams, n: Any, lam=1.0) -> Any:
         """Counts of n draws, without the draws: the cost does not depend on n."""
         if not self.exact:
             return super().draw(key, params, n, lam)

@@ -18,7 +18,7 @@ Appendix E).
 """
 
 import dataclasses
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Samples
-from madlib.errors import MAX_SIZE, Count, Rule
+from madlib.errors import AtLeastTwo, Count
 from madlib.generators.layers import dense, rebuild, silu, untrained
 from madlib.generators.points import TrainedGenerator, normalization
 from madlib.generators.training import Training, train
@@ -61,7 +61,7 @@ class CouplingFlow(TrainedGenerator):
         training: by default 20 epochs of 10,000 examples, 256 at a time.
     """
 
-    dim: Annotated[int, Rule(2, MAX_SIZE, whole=True)]
+    dim: AtLeastTwo
     n_couplings: Count = 8
     hidden: Count = 64
     training: Training = Training(n_steps=780, batch_size=256, learning_rate=2e-3)

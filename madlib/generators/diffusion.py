@@ -28,7 +28,7 @@ guidance without bound. A sample has the label for which it was drawn.
 import dataclasses
 import functools
 import math
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -37,7 +37,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from madlib.datasets import Samples
-from madlib.errors import MAX_SIZE, Count, Rule
+from madlib.errors import AtLeastTwo, Count
 from madlib.generators.layers import dense, rebuild, silu, untrained
 from madlib.generators.points import TrainedGenerator
 from madlib.generators.training import Training, train
@@ -119,7 +119,7 @@ class Diffusion(TrainedGenerator):
     n_classes: Count
     width: Count = 128
     n_blocks: Count = 2
-    n_calls: Annotated[int, Rule(2, MAX_SIZE, whole=True)] = 12
+    n_calls: AtLeastTwo = 12
     training: Training = Training(n_steps=500, batch_size=128, learning_rate=4e-3, average=0.15)
 
     lam_range = (1e-3, 1.0)  # 0 would be guidance without bound.

@@ -72,7 +72,7 @@ class Gaussian(PointGenerator):
         divisor = weight - self.ddof * (weight_squared / weight)
         return NormalParams(mean, root / jnp.sqrt(divisor))
 
-    def draw(self, key: Key[Array, ""], params: NormalParams, n: Any, lam=1.0) -> Moments | Samples:
+    def draw(self, key: Key[Array, ""], params: NormalParams, n: Any, lam=1.0) -> Any:
         """Moments of n draws, without the draws: O(d^2) random numbers for any n."""
         if not self.exact:
             return super().draw(key, params, n, lam)

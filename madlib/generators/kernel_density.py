@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Samples
-from madlib.errors import Count, OpenShare, Rule, require
+from madlib.errors import Count, OpenShare, Positive, Rule, require
 from madlib.generators.points import PointGenerator
 from madlib.linalg import log_normals, triangular_root, widened
 from madlib.random import rows_and_normals
@@ -51,7 +51,7 @@ class KernelDensity(PointGenerator):
 
     dim: Count
     n_points: Count
-    bandwidth: float | str = "scott"
+    bandwidth: Positive | str = "scott"
     floor: OpenShare = 1e-4
 
     def __post_init__(self):

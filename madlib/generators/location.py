@@ -24,7 +24,7 @@ class Location(Gaussian):
     """
 
     sigma: Positive = 1.0
-    minimum_weight = 1
+    minimum_weight = 1  # pyright: ignore[reportAssignmentType]
 
     def fit(self, key: Key[Array, ""] | None, dataset: Samples | Moments) -> NormalParams:
         """The weighted mean; deterministic, the key is not used."""

@@ -33,7 +33,7 @@ class PointGenerator(Generator):
     def __post_init__(self):
         check_fields(self)
 
-    def draw(self, key: Key[Array, ""], params: Any, n: int, lam: Any = 1.0) -> Any:
+    def draw(self, key: Key[Array, ""], params: Any, n: Any, lam: Any = 1.0) -> Any:
         """n synthetic examples, as `Samples`."""
         return Samples.of(self.sample(key, params, n, lam))
 
@@ -137,8 +137,10 @@ def _held(rule: Rule, name: str, value: Any) -> Any:
     """The value held to the rule, unless it is traced; arrays keep their type."""
     if isinstance(value, Tracer):
         return value
-    converted = rule(name, np.asarray(value)[()])
-    return jnp.asarray(value) if rule.array else converted
+    if rule.array:
+        rule(name, value)
+        return jnp.asarray(value)
+    return rule(name, np.asarray(value).tolist())
 
 
 _RULES: dict[str, Callable[[Any, Any], Any]] = {

@@ -56,16 +56,12 @@ class LinearRegression(PointGenerator):
     def summarize(self, dataset: Samples | NormalEquations) -> NormalEquations:
         return NormalEquations.of(dataset) if isinstance(dataset, Samples) else dataset
 
-    def fit(
-        self, key: Key[Array, ""] | None, dataset: Samples | NormalEquations
-    ) -> RegressionParams:
+    def fit(self, key: Key[Array, ""] | None, dataset: Any) -> RegressionParams:
         """Least squares; deterministic, the key is not used."""
         del key
         return RegressionParams(solve_positive(*self.summarize(dataset)))
 
-    def draw(
-        self, key: Key[Array, ""], params: RegressionParams, n: Any, lam=1.0
-    ) -> NormalEquations | Samples:
+    def draw(self, key: Key[Array, ""], params: RegressionParams, n: Any, lam=1.0) -> Any:
         """Normal equations of n examples, without the examples."""
         if not self.exact:
             return super().draw(key, params, n, lam)

@@ -14,7 +14,7 @@ to the rest.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -23,7 +23,7 @@ import optax
 from jaxtyping import Array, Key
 
 from madlib.datasets import Samples
-from madlib.errors import MAX_SIZE, Count, Positive, Rule, Share, as_reals, check_fields, require
+from madlib.errors import AtLeastTwo, Count, Positive, Share, as_reals, check_fields, require
 from madlib.random import rows_at
 
 BLOCK = 10  # steps whose rows and noise are drawn at once, between two updates of the average.
@@ -42,7 +42,7 @@ class Training:
         betas: Adam's decay rates of the mean gradient and of its mean square.
     """
 
-    n_steps: Annotated[int, Rule(2, MAX_SIZE, whole=True)]
+    n_steps: AtLeastTwo
     batch_size: Count
     learning_rate: Positive
     warmup: Share = 0.05
