@@ -118,7 +118,7 @@ def multinomial(key: Key[Array, ""], n: Any, probs: Float[Array, " k"]) -> Float
         left = binomial(k_level, count, share)
         return jnp.stack([left, count - left], axis=-1).reshape(-1)[:width], None
 
-    start = jnp.zeros(width, probs.dtype).at[0].set(n)
+    start = jnp.zeros(width, probs.dtype).at[0].set(jnp.asarray(n, probs.dtype))
     levels = jax.random.split(key, n_levels), jnp.stack(shares[::-1])
     return jax.lax.scan(split, start, levels)[0][:k]
 
