@@ -2,6 +2,7 @@
 
 import contextlib
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,3 +59,20 @@ def compilations():
         yield seconds
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def affine_network(matrix, bias):
+    """A network of two hidden layers that is z -> matrix z + bias, as x = silu(x) - silu(-x)."""
+    n_out, n_in = np.shape(matrix)
+    network = eqx.nn.MLP(n_in, n_out, 2 * n_in, 2, jax.nn.silu, key=jax.random.key(0))
+    both = np.concatenate([np.eye(n_in), -np.eye(n_in)])
+    weights = both, both @ both.T, matrix @ both.T
+    biases = np.zeros(2 * n_in), np.zeros(2 * n_in), bias
+    arrays = [jnp.asarray(array, jnp.float32) for array in (*weights, *biases)]
+    return eqx.tree_at(
+        lambda network: (
+            [layer.weight for layer in network.layers] + [layer.bias for layer in network.layers]
+        ),
+        network,
+        arrays,
+    )
