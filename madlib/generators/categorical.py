@@ -39,6 +39,10 @@ class Categorical(PointGenerator):
         n_symbols: k.
         exact: True draws counts from the multinomial distribution; False draws symbols and counts
             them.
+
+    Example:
+        >>> Categorical(n_symbols=3).fit(None, Counts(jnp.array([6.0, 2.0, 0.0]))).probs.tolist()
+        [0.75, 0.25, 0.0]
     """
 
     n_symbols: Count

@@ -59,6 +59,13 @@ class CouplingFlow(TrainedGenerator):
         n_couplings: K.
         hidden: width of the two hidden layers of each coupling's network.
         training: by default 20 epochs of 10,000 examples, 256 at a time.
+
+    Example:
+        >>> flow = CouplingFlow(2, n_couplings=2, hidden=8, training=Training(10, 16, 1e-2))
+        >>> data = Samples.of(jax.random.normal(jax.random.key(0), (50, 2)))
+        >>> params = flow.fit(jax.random.key(1), data)
+        >>> flow.log_prob(params, data.points).shape
+        (50,)
     """
 
     dim: AtLeastTwo

@@ -113,6 +113,13 @@ class Diffusion(TrainedGenerator):
         n_blocks: residual blocks of two layers.
         n_calls: noise levels of sampling, each a call of the network.
         training: minibatches.
+
+    Example:
+        >>> model = Diffusion(dim=4, n_classes=2, width=8, training=Training(5, 4, 1e-3))
+        >>> data = Samples.of(jnp.eye(4), jnp.array([0, 1, 0, 1]))
+        >>> params = model.fit(jax.random.key(0), data)
+        >>> model.sample_of(jax.random.key(1), params, jnp.array([1, 1, 0]), lam=0.5).shape
+        (3, 4)
     """
 
     dim: Count

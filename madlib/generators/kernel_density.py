@@ -47,6 +47,12 @@ class KernelDensity(PointGenerator):
             n = (sum w)^2 / sum w^2 and the covariance unbiased at this n (as SciPy does).
         floor: for Scott's rule, added to the standard deviations of the kernel where a density is
             evaluated, in units of the root mean square spread of the points per coordinate.
+
+    Example:
+        >>> data = Samples.of(jnp.array([[0.0], [4.0]]))
+        >>> params = KernelDensity(dim=1, n_points=2, bandwidth=0.5).fit(None, data)
+        >>> params.weight.tolist(), params.chol.tolist()
+        ([0.5, 0.5], [[0.5]])
     """
 
     dim: Count
@@ -65,12 +71,8 @@ class KernelDensity(PointGenerator):
         del key
         points, weight, _ = dataset
         rest = self.n_points - len(weight)
-        require(
-            rest >= 0,
-            "n_points must hold the largest training set",
-            f"n_points={self.n_points} for {len(weight)} points",
-            f"Use n_points={len(weight)}.",
-        )
+        received, remedy = f"{self.n_points} for {len(weight)}", f"Use n_points={len(weight)}."
+        require(rest >= 0, "n_points must hold the largest training set", received, remedy)
         share = weight / weight.sum()
         if isinstance(self.bandwidth, str):
             n = 1 / jnp.sum(share**2)

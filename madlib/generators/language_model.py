@@ -105,6 +105,12 @@ class LanguageModel(SequenceGenerator, TrainedGenerator):
         embedding: E.
         hidden: H.
         training: minibatches; their batch_size counts passages.
+
+    Example:
+        >>> model = LanguageModel(n_symbols=3, length=4, hidden=8, training=Training(5, 4, 1e-2))
+        >>> params = model.fit(jax.random.key(0), Samples.of(jnp.array([[0.0, 1.0, 2.0, 0.0]])))
+        >>> model.sample(jax.random.key(1), params, 2).shape
+        (2, 4)
     """
 
     n_symbols: Count

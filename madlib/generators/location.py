@@ -21,6 +21,11 @@ class Location(Gaussian):
     Attributes:
         dim, exact: as for `Gaussian`; ddof is not used.
         sigma: $\sigma$.
+
+    Example:
+        >>> params = Location(dim=1, sigma=0.5).fit(None, Samples.of(jnp.array([[1.0], [3.0]])))
+        >>> params.mean.tolist(), params.cov.tolist()
+        ([2.0], [[0.25]])
     """
 
     sigma: Positive = 1.0

@@ -75,6 +75,12 @@ class GaussianMixture(PointGenerator):
         tolerance: EM stops once the mean log-likelihood gains less than this, in nats.
         floor: in units of the root mean square spread of the whole mixture per coordinate; added in
             quadrature.
+
+    Example:
+        >>> data = Samples.of(jnp.array([[0.0], [1.0], [9.0], [9.0]]))
+        >>> params = GaussianMixture(dim=1, n_components=2).fit(jax.random.key(0), data)
+        >>> sorted(params.mean[:, 0].round(3).tolist())
+        [0.5, 9.0]
     """
 
     dim: Count

@@ -50,12 +50,9 @@ class TrainedGenerator(PointGenerator):
 
     def __post_init__(self):
         super().__post_init__()
-        require(
-            isinstance(self.training, Training),
-            "training must be a Training",
-            repr(self.training),
-            "Use Training(n_steps=1000, batch_size=128, learning_rate=1e-3).",
-        )
+        fine = isinstance(self.training, Training)
+        remedy = "Use Training(n_steps=1000, batch_size=128, learning_rate=1e-3)."
+        require(fine, "training must be a Training", repr(self.training), remedy)
 
     @property
     def minimum_weight(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -120,10 +117,9 @@ def _dataset(generator: Generator, dataset: Any) -> Any:
 
 
 def _points(generator: Generator, points: Any) -> Any:
-    dim, k, _ = generator.space
-    shape = np.shape(points)
-    fine = len(shape) == 2 and shape[1] == dim
-    require(fine, f"points must be [n, {dim}]", f"shape {shape}", "Use one row per example.")
+    (dim, k, _), shape = generator.space, np.shape(points)
+    required, remedy = f"points must be [n, {dim}]", "Use one row per example."
+    require(shape[1:] == (dim,), required, f"shape {shape}", remedy)
     rule = Rule(0, k - 1, whole=True, array=True) if k else Rule(array=True)
     return _held(rule, "symbols" if k else "points", points)
 

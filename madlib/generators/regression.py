@@ -39,6 +39,11 @@ class LinearRegression(PointGenerator):
         n_features: d.
         noise: $\sigma$, standard deviation of the response about the line.
         exact: whether normal equations are drawn, at a cost independent of n; else examples.
+
+    Example:
+        >>> x_and_y = Samples.of(jnp.array([[1.0, 2.0], [2.0, 4.0]]))
+        >>> LinearRegression(n_features=1).fit(None, x_and_y).theta.tolist()
+        [2.0]
     """
 
     n_features: Count

@@ -40,6 +40,10 @@ class Training:
         warmup: share of the steps in which the learning rate rises.
         average: share of the steps over which the weights are averaged.
         betas: Adam's decay rates of the mean gradient and of its mean square.
+
+    Example:
+        >>> Training(n_steps=1000, batch_size=128, learning_rate=1e-3).betas
+        (0.9, 0.999)
     """
 
     n_steps: AtLeastTwo

@@ -42,6 +42,11 @@ class Trigram(SequenceGenerator):
     Attributes:
         n_symbols: K, size of the alphabet.
         length: L, symbols of a passage.
+
+    Example:
+        >>> passages = Samples.of(jnp.array([[0.0, 1.0, 0.0]]))
+        >>> Trigram(n_symbols=2, length=3).fit(None, passages).probs.shape
+        (3, 3, 2)
     """
 
     n_symbols: Count

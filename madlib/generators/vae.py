@@ -71,6 +71,12 @@ class VAE(LatentGenerator):
         n_latent: latent variables.
         hidden: width of the two hidden layers of the encoder, and of the decoder.
         training: minibatches.
+
+    Example:
+        >>> vae = VAE(dim=3, n_latent=2, hidden=8, training=Training(5, 4, 1e-3))
+        >>> params = vae.fit(jax.random.key(0), Samples.of(jnp.eye(3)))
+        >>> vae.sample(jax.random.key(1), params, 2).shape
+        (2, 3)
     """
 
     dim: Count

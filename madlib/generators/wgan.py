@@ -71,6 +71,12 @@ class WGAN(LatentGenerator):
         learning_rate_ratio: learning rate of the critic over that of the generator.
         training: minibatches. The last weights are taken, as in the papers; averaging them improves
             digits and reduces their variety, which is a sampling bias.
+
+    Example:
+        >>> wgan = WGAN(dim=3, n_latent=2, hidden=8, training=Training(5, 4, 1e-3))
+        >>> params = wgan.fit(jax.random.key(0), Samples.of(jnp.eye(3)))
+        >>> wgan.sample(jax.random.key(1), params, 2).shape
+        (2, 3)
     """
 
     dim: Count
