@@ -111,6 +111,7 @@ def _dataset(generator: Generator, dataset: Any) -> Any:
     require(labeled, "a conditional model needs labeled samples", "samples without", remedy)
     points, weight, label = dataset
     used = _held(Rule(0, array=True), "weight", weight) > 0
+    _held(Rule(0, open=True), "the sum of all weights", weight.sum())
     points = jnp.where(used[:, None], points, points[jnp.argmax(weight)][None])
     label = label if label is None else _label(generator, jnp.where(used, label, 0))
     return Samples(_points(generator, points), weight, label)
