@@ -89,7 +89,7 @@ def accumulated_selection(share: OpenShares, *, n_generations: Count) -> Array:
     c = selection_factor(share)[..., None]
     i = np.arange(1, n_generations)
     factors = np.concatenate([np.ones((*share.shape, 1)), 1 - (1 - c) / (i + 1)], axis=-1)
-    return np.cumprod(factors, axis=-1)
+    return np.asarray(np.cumprod(factors, axis=-1))
 
 
 @law
