@@ -115,7 +115,7 @@ class Deformed(Empirical):
         """The images, each deformed in its own way."""
         side = math.isqrt(self.dim)
         center = (side - 1) / 2
-        y, x = jnp.mgrid[:side, :side] - center
+        y, x = jnp.mgrid[:side, :side].astype(float) - center
 
         def one(uniform: Float[Array, " 4"], image: Float[Array, " d"]) -> Float[Array, " d"]:
             angle = math.radians(self.rotation) * uniform[0]

@@ -67,7 +67,7 @@ def _read_npz(path: Path) -> tuple[Any, int, Any]:
         fine = name and {*arrays} in ({name}, {name, "labels"})
         required = f"{path.name} must hold one array, or points and labels"
         require(fine, required, ", ".join(arrays) or "none", "Save others elsewhere.")
-        return arrays[name], 1, arrays["labels"] if "labels" in arrays else None
+        return arrays[name], 1, arrays.get("labels")
 
 
 def _read_csv(path: Path) -> tuple[Any, int, Any]:
