@@ -303,9 +303,9 @@ def deformed_digits(
         2000
     """
     plain = digits(part, labeled=labeled, replace=replace)
-    sizes = {"shift": shift, "rotation": rotation, "thickness": thickness}
-    family = Deformed(plain.family.dim, replace, plain.space.n_classes, **sizes)
-    images = jnp.resize(plain.params.points, (2**15, family.dim))
+    dim, sizes = plain.space.dim, (shift, rotation, thickness)
+    family = Deformed(dim, replace, plain.space.n_classes, 0, (), *sizes)
+    images = jnp.resize(plain.params.points, (2**15, dim))
     deformed = _deform(family, jax.random.key(0), images)
     return Target(plain.params, empirical(deformed).reference, family)
 
