@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -20,9 +21,9 @@ class PointGenerator(Generator):
     """A generator that draws points; its settings and the arguments of its methods are checked.
 
     Arguments are recognized by name: `dataset`, `points`, `label`, `n` and `lam` of every public
-    method. Of traced arrays only the shapes are checked. Rows of weight 0 in a dataset may hold
-    anything, NaN included: each is replaced by the row of largest weight, so that no sum and no
-    extreme depends on them.
+    method. Of traced arrays only the shapes are checked, and beside them no n, which JAX checks.
+    Rows of weight 0 in a dataset may hold anything, NaN included: each is replaced by the row of
+    largest weight, so that no sum and no extreme depends on them.
     """
 
     def __init_subclass__(cls) -> None:
@@ -95,8 +96,10 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(self: Generator, *args: Any, **kwargs: Any) -> Any:
         given = signature.bind(self, *args, **kwargs)
-        for name in [name for name in rules if name in given.arguments]:
-            given.arguments[name] = rules[name](self, given.arguments[name])
+        traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((args, kwargs)))
+        for name, rule in rules.items():
+            if name in given.arguments and not (traced and name == "n"):
+                given.arguments[name] = rule(self, given.arguments[name])
         return method(*given.args, **given.kwargs)
 
     return call if rules else method
@@ -111,6 +114,7 @@ def _dataset(generator: Generator, dataset: Any) -> Any:
     require(labeled, "a conditional model needs labeled samples", "samples without", remedy)
     points, weight, label = dataset
     used = _held(Rule(0, array=True), "weight", weight) > 0
+    _held(Rule(0, open=True), "the sum of all weights", weight.sum())
     points = jnp.where(used[:, None], points, points[jnp.argmax(weight)][None])
     label = label if label is None else _label(generator, jnp.where(used, label, 0))
     return Samples(_points(generator, points), weight, label)

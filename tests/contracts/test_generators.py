@@ -306,6 +306,8 @@ def test_direct_calls_are_checked(name):
         learn(dataset._replace(points=wide))
     with refused("weight must be numbers >= 0", "-1"):
         learn(dataset._replace(weight=dataset.weight.at[1].set(-1.0)))
+    with refused("the sum of all weights must be a number > 0", "got 0"):
+        learn(dataset._replace(weight=0 * dataset.weight))
     with refused("finite"):
         learn(dataset._replace(points=dataset.points.at[1, 0].set(jnp.nan)))
     if n_symbols:
