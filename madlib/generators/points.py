@@ -5,7 +5,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -21,9 +20,9 @@ class PointGenerator(Generator):
     """A generator that draws points; its settings and the arguments of its methods are checked.
 
     Arguments are recognized by name: `dataset`, `points`, `label`, `n` and `lam` of every public
-    method. Of traced arrays only the shapes are checked, and beside them no n, which JAX checks.
-    Rows of weight 0 in a dataset may hold anything, NaN included: each is replaced by the row of
-    largest weight, so that no sum and no extreme depends on them.
+    method. Of traced arrays only the shapes are checked. Rows of weight 0 in a dataset may hold
+    anything, NaN included: each is replaced by the row of largest weight, so that no sum and no
+    extreme depends on them.
     """
 
     def __init_subclass__(cls) -> None:
@@ -96,9 +95,8 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(self: Generator, *args: Any, **kwargs: Any) -> Any:
         given = signature.bind(self, *args, **kwargs)
-        traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((args, kwargs)))
         for name, rule in rules.items():
-            if name in given.arguments and not (traced and name == "n"):
+            if name in given.arguments:
                 given.arguments[name] = rule(self, given.arguments[name])
         return method(*given.args, **given.kwargs)
 
