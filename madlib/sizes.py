@@ -16,7 +16,7 @@ def map_numbers(function: Callable[[str, str, Any], Any], regime: T) -> T:
     Numbers are the fields annotated `Size` or `Number`; kind is "size" or "number".
     """
 
-    def at(path: tuple, value: Any) -> Any:
+    def field(path: tuple) -> tuple[str, str | None]:
         owner: Any = regime
         name, kind = "", None
         for step in path:
@@ -25,12 +25,17 @@ def map_numbers(function: Callable[[str, str, Any], Any], regime: T) -> T:
                 owner = getattr(owner, name)
             else:
                 owner = owner[getattr(step, "key", getattr(step, "idx", None))]
+        return name, kind
+
+    def at(path: tuple, value: Any) -> Any:
+        name, kind = field(path)
         return value if kind is None else function(name, kind, value)
 
-    def is_leaf(node: Any) -> bool:
-        return node is None or type(node) in (list, tuple)
+    # Whatever stands for a number is one: lists, None, an empty dict.
+    def is_number(path: tuple, node: Any) -> bool:
+        return field(path)[1] is not None
 
-    return jax.tree_util.tree_map_with_path(at, regime, is_leaf=is_leaf)
+    return jax.tree_util.tree_map_with_path(at, regime, is_leaf=is_number, is_leaf_takes_path=True)
 
 
 def _kind(cls: type, name: str) -> str | None:

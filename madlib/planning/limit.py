@@ -11,8 +11,7 @@ from madlib import theory
 from madlib.errors import Count, Positive, Shares, checked, require
 from madlib.generators import Gaussian
 from madlib.simulate import simulate
-from madlib.theory.arguments import AnyRegime, Length, Sizes
-from madlib.theory.law import broadcast
+from madlib.theory.arguments import AnyRegime, Length, Sizes, broadcast
 
 # Every distinct number of generations is compiled once, so grid points share a few.
 LENGTHS = (10, 50, 240, 1000)

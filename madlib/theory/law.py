@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from madlib.errors import checked, require
-from madlib.theory.arguments import Array
 
 MAX_NUMBERS = 2**27  # that a call may work on: a gigabyte.
 
@@ -35,23 +34,6 @@ def law(function: F, infinite: bool = False) -> F:
         return result
 
     return call  # pyright: ignore[reportReturnType]
-
-
-def broadcast(*arrays: Any) -> list[Array]:
-    """The arrays, as float64, on the grid that they span; ParameterError if they span none."""
-    grid = grid_of(*map(np.shape, arrays))
-    return [np.broadcast_to(np.asarray(array, float), grid) for array in arrays]
-
-
-def grid_of(*shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape that these broadcast to."""
-    try:
-        grid = np.broadcast_shapes(*shapes)
-    except ValueError:
-        grid = (0,)
-    required, given = "arguments must broadcast to one grid, not an empty one", f"shapes {shapes}"
-    require(0 not in grid, required, given, "Give axes lengths that agree, or 1.")
-    return grid
 
 
 def check_work(n_numbers: float) -> None:

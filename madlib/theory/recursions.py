@@ -29,8 +29,8 @@ import numpy as np
 from madlib import regimes
 from madlib.errors import MAX_SIZE, Rule, Shares, require
 from madlib.protocols import Regime
-from madlib.theory.arguments import AnyRegime, Array, Length, RegimeRule, Sizes
-from madlib.theory.law import check_work, grid_of, law
+from madlib.theory.arguments import AnyRegime, Array, Length, RegimeRule, Sizes, grid_of
+from madlib.theory.law import check_work, law
 
 
 class GaussianMoments(NamedTuple):
@@ -126,7 +126,8 @@ def _(regime: regimes.FreshData, t: int) -> TrainingSet:
 @recursion.register
 def _(regime: regimes.LongMemory, t: int) -> TrainingSet:
     memory = Rule(1, MAX_SIZE, whole=True)("memory", regime.memory)
-    regime.smallest_size(1, t)  # refuses a memory that does not divide n_s.
+    divides = np.all(regime.n_s % memory == 0)
+    require(divides, "memory must divide n_s", regime, f"Use a multiple of {memory} for n_s.")
     models = range(t - 1, max(t - 1 - memory, 0), -1)
     synthetic = (Batch(of, regime.n_s // memory) for of in models)
     return TrainingSet((Batch(0, regime.n_r), *synthetic))
@@ -135,6 +136,11 @@ def _(regime: regimes.LongMemory, t: int) -> TrainingSet:
 @recursion.register
 def _(regime: regimes.Accumulate, t: int) -> TrainingSet:
     return TrainingSet((Batch(t - 1), Batch(t - 1, regime.n_s)))
+
+
+@recursion.register
+def _(regime: regimes.AccumulateFresh, t: int) -> TrainingSet:
+    return TrainingSet((Batch(t - 1), Batch(0, regime.n_r), Batch(t - 1, regime.n_s)))
 
 
 @recursion.register
@@ -188,7 +194,7 @@ def moments(
 
     Args:
         regime: regimes.FullySynthetic, SyntheticAugmentation, FreshData, LongMemory, Accumulate or
-            AccumulateSubsample, also Weighted and Growing; sizes and weights [...] broadcast.
+            [...] broadcast.
         n_ini: [...], real samples for generation 1 (in SyntheticAugmentation: the fixed real set).
         n_generations: number of generations, G^1 included.
         lam: [...], sampling bias in [0, 1]; synthetic samples come from N(mu, lam Sigma).

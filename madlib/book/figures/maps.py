@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm, Normalize
 from madlib.book.figures.marks import theory_line
 from madlib.book.figures.page import INK_IMAGE
 from madlib.book.figures.panels import THEORY, Panel
-from madlib.book.figures.style import MAP_INK, colors_for
+from madlib.book.figures.style import MAP_INK, MAP_PAPER, colors_for
 from madlib.errors import as_reals, require
 
 
@@ -73,7 +73,7 @@ def clouds(
 
     key = ("Ellipses: two standard deviations.",) * bool(fits or real)
     key += ("Wide pale ellipses: the real distribution.",) * bool(real)
-    settings = {"aspect": "equal", "xlabel": "$x_1$", "ylabel": "$x_2$"} | axes
+    settings = {"aspect": "equal", "xmargin": 0.05, "xlabel": "$x_1$", "ylabel": "$x_2$"} | axes
     return Panel(draw, pd.concat(frames, ignore_index=True), settings, key, tuple(hues.items()))
 
 
@@ -151,7 +151,7 @@ def heatmap(
         span: for a ratio, whose meaning changes at 1: colors diverge from there, down to 1 / span
             and up to span, and a line is drawn where it is 1.
         limits: of the colors, where there is no span.
-        theory: lines `(x, y)`, drawn wide and pale.
+        theory: lines `(x, y)`: with a span wide and pale, under the line at 1; else thin and white.
         **axes: as in `curves`.
 
     Returns:
@@ -179,13 +179,17 @@ def heatmap(
         cmap = "viridis" if span is None else "PuOr_r"
         mesh = ax.pcolormesh(*edges, z, norm=norm, cmap=cmap, rasterized=True)
         for line in theory:
-            theory_line(ax, *line, on_map=True)
+            if span is None:  # thin, not to hide what it bounds
+                ax.plot(*line, color=MAP_PAPER, linewidth=1)
+            else:
+                theory_line(ax, *line, on_map=True)
         if span is not None and np.nanmin(z) < 1 < np.nanmax(z):
             ax.contour(x, y, z, levels=[1], colors=MAP_INK, linewidths=1.2)
         ax.spines[:].set_visible(False)
         return lambda: _color_bar(ax, mesh, z, label, span)
 
-    key = ("Thin dark line: 1.",) * (span is not None) + (THEORY,) * (len(theory) > 0)
+    key = ("White lines: theory.",) if span is None else ("Thin dark line: 1.", THEORY)
+    key = key if len(theory) else key[:-1]
     grid_x, grid_y = np.meshgrid(x, y)
     frames = [{x_name: grid_x.ravel(), y_name: grid_y.ravel(), "value": z.ravel()}]
     frames += [{x_name: a, "theory": b} for a, b in theory]

@@ -5,21 +5,22 @@ import functools
 import jax
 import numpy as np
 import pytest
+from plain_loops import assert_agrees
 from scipy import stats
-from test_theory import assert_agrees
 
-from madlib import (
+from madlib import metrics, simulate, targets, theory
+from madlib.generators import Categorical, Gaussian, KernelDensity
+from madlib.regimes import (
     Accumulate,
+    AccumulateFresh,
     AccumulateSubsample,
-    Categorical,
     FreshData,
     FullySynthetic,
-    Gaussian,
+    Growing,
+    LongMemory,
+    Power,
     SyntheticAugmentation,
-    metrics,
-    simulate,
-    targets,
-    theory,
+    Weighted,
 )
 
 N_REPLICATES = 20_000
@@ -32,9 +33,22 @@ REGIMES = [
     FullySynthetic(12),
     SyntheticAugmentation(7),
     FreshData(6, 9),
-    FreshData(6, 9, memory=3),
+    LongMemory(6, 9, memory=3),
     Accumulate(6),
+    AccumulateFresh(3, 6),
     AccumulateSubsample(6, 9),
+    Weighted(FullySynthetic(12), 2.0),
+    Weighted(FreshData(6, 9), 0.4),
+    Weighted(SyntheticAugmentation(9), 2.5),
+    Weighted(Accumulate(6), 1.7),
+    Weighted(LongMemory(6, 9, memory=3), 2.0),
+    Growing(FullySynthetic(6), Power(1.0)),
+    Growing(FreshData(6, 8), Power(0.5)),
+    Growing(SyntheticAugmentation(6), Power(1.0)),
+    Growing(Accumulate(4), Power(1.0)),
+    Growing(LongMemory(3, 6, memory=3), Power(1.0)),
+    Growing(AccumulateSubsample(4, 9), {"n_s": Power(1.0)}),
+    Weighted(Growing(FreshData(4, 6), {"n_s": Power(1.0)}), 0.5),
 ]
 
 
@@ -74,9 +88,8 @@ def test_moments(regime, d, ddof):
 def test_wasserstein_in_one_dimension():
     regime, (_, _, record) = FullySynthetic(12), gaussians(FullySynthetic(12), 1, 0)
     for i, lam in enumerate((0.7, 1.0)):
-        exact = COV[0, 0] * theory.fully_synthetic_wasserstein2_squared(
-            regime.n_s, n_ini=10, n_generations=8, lam=lam, ddof=0
-        )
+        loop = {"n_ini": 10, "n_generations": 8, "lam": lam, "ddof": 0}
+        exact = COV[0, 0] * theory.exact_wasserstein2_squared(regime, **loop)
         measured = record["wasserstein2_squared"][i].astype(np.float64)
         assert_agrees(f"E W2^2, lam = {lam}", measured, exact, ROUNDING)
 
@@ -158,8 +171,10 @@ def words(regime, exact=True):
     [
         (FullySynthetic(6), True),
         (FullySynthetic(6), False),
-        (FreshData(4, 6, memory=2), True),
+        (LongMemory(4, 6, memory=2), True),
         (Accumulate(6), True),
+        (Weighted(FreshData(4, 6), 2.5), True),
+        (Growing(FullySynthetic(4), Power(1.0)), True),
     ],
     ids=repr,
 )
@@ -187,6 +202,30 @@ def test_support_and_extinction(exact):
         se = np.sqrt(exact_share * (1 - exact_share) / N_REPLICATES)
         assert (np.abs(share - exact_share) <= 5 * se).all(), (what, share, exact_share)
     assert_agrees("E p", probs, PROBS, 1e-6)
+
+
+def test_kernel_density_with_fresh_data():
+    regime, h, n_generations = FreshData(8, 12), 0.5, 6
+
+    def points_variance(model, target):
+        del target
+        points, weight = model.params.points, model.params.weight
+        mean = weight @ points / weight.sum()
+        return (weight @ (points - mean[None]) ** 2 / weight.sum()).mean()
+
+    run = simulate(
+        jax.random.key(2),
+        KernelDensity(2, n_points=20, bandwidth=h),
+        regime,
+        targets.standard_normal(2),
+        n_ini=15,
+        n_generations=n_generations,
+        n_replicates=4000,
+        lam=0.8,
+        record=(points_variance,),
+    )
+    expected = theory.kernel_variance(regime, h, n_ini=15, n_generations=n_generations, lam=0.8)
+    assert_agrees("E variance", run["points_variance"].astype(np.float64), expected, ROUNDING)
 
 
 def test_digits():
