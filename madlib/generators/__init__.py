@@ -1,45 +1,37 @@
-"""Generators: what is fitted at each generation, and what draws the synthetic data.
+"""Generators: models that are fitted at each generation and draw the synthetic data.
 
 One file each, always in the same order: the equation, the parameters, `fit`, `draw`, `sample`.
 """
 
 from madlib.generators.categorical import Categorical, CategoricalParams
-from madlib.generators.coupling_flow import CouplingFlow, FlowParams
-from madlib.generators.diffusion import Diffusion, DiffusionParams
+from madlib.generators.coupling_flow import CouplingFlow
+from madlib.generators.diffusion import Diffusion
 from madlib.generators.gaussian import Gaussian, NormalParams
-from madlib.generators.kernel_density import KernelDensity, KernelDensityParams
-from madlib.generators.language_model import LanguageModel, LanguageParams
+from madlib.generators.kernel_density import KernelDensity
+from madlib.generators.language_model import LanguageModel
 from madlib.generators.location import Location
 from madlib.generators.mixture import GaussianMixture, MixtureParams
-from madlib.generators.regression import LinearRegression, RegressionParams
+from madlib.generators.regression import LinearRegression
 from madlib.generators.training import Training
-from madlib.generators.trigram import Trigram, TrigramParams
-from madlib.generators.vae import VAE, VAEParams
-from madlib.generators.wgan import WGAN, WGANParams
+from madlib.generators.trigram import Trigram
+from madlib.generators.vae import VAE
+from madlib.generators.wgan import WGAN
 
 __all__ = [
     "Categorical",
     "CategoricalParams",
     "CouplingFlow",
     "Diffusion",
-    "DiffusionParams",
-    "FlowParams",
     "Gaussian",
     "GaussianMixture",
     "KernelDensity",
-    "KernelDensityParams",
     "LanguageModel",
-    "LanguageParams",
     "LinearRegression",
     "Location",
     "MixtureParams",
     "NormalParams",
-    "RegressionParams",
     "Training",
     "Trigram",
-    "TrigramParams",
     "VAE",
-    "VAEParams",
     "WGAN",
-    "WGANParams",
 ]
