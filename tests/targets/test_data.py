@@ -43,11 +43,11 @@ def test_a_translation_changes_no_variance_and_no_score(shift):
         metrics.manifold_scores(POINTS + shift, points),
     )
     np.testing.assert_allclose(*map(np.array, scores), atol=1.01 / len(POINTS))
+    key = jax.random.key(2)
     for generator, metric in (
         (Gaussian(3), metrics.total_variance),
         (GaussianMixture(3, 2), metrics.mixture_variance),
     ):
-        key = jax.random.key(2)
         fit = jax.jit(lambda samples, g=generator: g.fit(key, g.summarize(samples)))
         fits = (metric(fit(samples)) for samples in drawn)
         assert float(next(fits)) == pytest.approx(float(next(fits)), rel=1e-4)
