@@ -377,5 +377,5 @@ def test_a_metric_of_normals_recorded_for_a_network_gets_one_line():
             key, regime = jax.random.key(0), FullySynthetic(8)
             simulate(key, generator, regime, target, record=(metric,), **settings)
         message = str(refused.value)
-        words = (metric.__name__, "NormalParams; got VAEParams", "Record metrics of the family")
+        words = (metric.__name__, "NormalParams; got LatentParams", "Record metrics of the family")
         assert all(word in message for word in words) and "\n" not in message, message
