@@ -142,7 +142,9 @@ def _run(
             bar.update()
             return rows
 
-        alone = cells._replace(regime=None), constant._replace(regime=None), *settings[1:]
+        # Generation 1 is one program for all regimes and all numbers of generations.
+        first_only = constant._replace(regime=None, n_generations=1)
+        alone = cells._replace(regime=None), first_only, *settings[1:]
         state, rows = _first_batch(key, replicate, *alone)
         yield kept(state, rows)
         if spans:
