@@ -3,7 +3,16 @@ r"""Targets: the real distributions $P_r$.
 Real data comes by the same verbs, `draw` and `sample`, as synthetic data.
 """
 
-from madlib.targets.data import Empirical, digits, empirical, images, mnist
+from madlib.targets.data import (
+    Deformed,
+    Empirical,
+    dealt,
+    deformed_digits,
+    digits,
+    empirical,
+    images,
+    mnist,
+)
 from madlib.targets.laws import (
     Rosenbrock,
     categorical,
@@ -17,11 +26,14 @@ from madlib.targets.laws import (
 from madlib.targets.text import corpus, decode, encode, normalize, passages, text
 
 __all__ = [
+    "Deformed",
     "Empirical",
     "Rosenbrock",
     "categorical",
     "corpus",
+    "dealt",
     "decode",
+    "deformed_digits",
     "digits",
     "empirical",
     "encode",

@@ -15,7 +15,8 @@ import numpy as np
 
 from madlib.errors import Count, ParameterError, Unavailable, checked, one_of, require
 from madlib.protocols import Target
-from madlib.targets.data import Part, describe, empirical, package, rows_of_part
+from madlib.targets.data import Part, empirical, rows_of_part
+from madlib.targets.files import describe, package
 from madlib.targets.laws import categorical
 
 ALPHABET = " abcdefghijklmnopqrstuvwxyz.,'-"
