@@ -23,18 +23,31 @@ from madlib.targets.laws import (
     standard_normal,
     zipf,
 )
-from madlib.targets.text import corpus, decode, encode, normalize, passages, text
+from madlib.targets.text import (
+    alphabet_of,
+    corpus,
+    decode,
+    docstring_prose,
+    dropped_share,
+    encode,
+    normalize,
+    passages,
+    text,
+)
 
 __all__ = [
     "Deformed",
     "Empirical",
     "Rosenbrock",
+    "alphabet_of",
     "categorical",
     "corpus",
     "dealt",
     "decode",
     "deformed_digits",
     "digits",
+    "docstring_prose",
+    "dropped_share",
     "empirical",
     "encode",
     "images",

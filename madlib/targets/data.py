@@ -19,6 +19,7 @@ from madlib.errors import (
     Reals,
     Unavailable,
     as_points,
+    as_reals,
     check_fields,
     checked,
     one_of,
@@ -115,7 +116,7 @@ class Deformed(Empirical):
         """The images, each deformed in its own way."""
         side = math.isqrt(self.dim)
         center = (side - 1) / 2
-        y, x = jnp.mgrid[:side, :side] - center
+        y, x = jnp.mgrid[:side, :side].astype(float) - center
 
         def one(uniform: Float[Array, " 4"], image: Float[Array, " d"]) -> Float[Array, " d"]:
             angle = math.radians(self.rotation) * uniform[0]
@@ -139,9 +140,10 @@ class Dealt(Target):
     def at(self, key, generation, n_ini, n_generations):
         n = len(self.params.weight)
         require(n_ini <= n, f"n_ini must be at most {n}, all the real data", n_ini, "Lower it.")
-        start, n_dealt = 0, n_ini
-        if not isinstance(generation, int):  # generation 1 is a number; the others are traced.
-            n_dealt = (n - n_ini) // max(n_generations - 1, 1)
+        if isinstance(generation, int) and generation == 1:  # later ones are traced.
+            start, n_dealt = 0, n_ini
+        else:
+            n_dealt = (n - n_ini) // (n_generations - 1) if n_generations > 1 else n
             start = n_ini + (generation - 2) * n_dealt
         order = jax.random.permutation(jax.random.fold_in(key, 0), n)  # 0 is no generation.
         rows = jax.lax.dynamic_slice_in_dim(order, start, n_dealt)
@@ -221,6 +223,8 @@ def empirical(
     if isinstance(points, str | os.PathLike):
         points, found = read_points(points)
         labels = found if labels is None else labels
+    else:
+        points = as_reals(points, "points")
     points = as_points(points)
     n, d = points.shape
     if origin is None:
@@ -303,9 +307,9 @@ def deformed_digits(
         2000
     """
     plain = digits(part, labeled=labeled, replace=replace)
-    sizes = {"shift": shift, "rotation": rotation, "thickness": thickness}
-    family = Deformed(plain.family.dim, replace, plain.space.n_classes, **sizes)
-    images = jnp.resize(plain.params.points, (2**15, family.dim))
+    dim, sizes = plain.space.dim, (shift, rotation, thickness)
+    family = Deformed(dim, replace, plain.space.n_classes, 0, (), *sizes)
+    images = jnp.resize(plain.params.points, (2**15, dim))
     deformed = _deform(family, jax.random.key(0), images)
     return Target(plain.params, empirical(deformed).reference, family)
 

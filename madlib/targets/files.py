@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,14 @@ def _read_npy(path: Path) -> tuple[Any, int, Any]:
 
 
 def _read_npz(path: Path) -> tuple[Any, int, Any]:
-    with np.lib.npyio.NpzFile(path) as arrays:
-        _check_size(path, sum(member.file_size for member in arrays.zip.infolist()))
+    with zipfile.ZipFile(path) as archive:
+        _check_size(path, sum(member.file_size for member in archive.infolist()))
+    with open(path, "rb") as file, np.lib.npyio.NpzFile(file) as arrays:
         name = "points" if "points" in arrays else next(iter(arrays), "")
         fine = name and {*arrays} in ({name}, {name, "labels"})
         required = f"{path.name} must hold one array, or points and labels"
         require(fine, required, ", ".join(arrays) or "none", "Save others elsewhere.")
-        return arrays[name], 1, arrays["labels"] if "labels" in arrays else None
+        return arrays[name], 1, arrays.get("labels")
 
 
 def _read_csv(path: Path) -> tuple[Any, int, Any]:
@@ -110,7 +112,8 @@ def _checked(path: Path, table: Any, first: int, labels: Any) -> tuple[NDArray, 
     lost = ~np.isfinite(values)
     row = int(lost.any(axis=1).argmax())
     column = int(lost[row].argmax())
-    received = f"{table.iat[row, column]!r} in row {first + row}, column {column + 1}"
+    example = np.asarray(table.iat[row, column]).item()
+    received = f"{example!r} in row {first + row}, column {column + 1}"
     required = f"{path.name} must hold finite numbers, without gaps"
     require(not lost[row, column], required, received, "Drop or mend that row.")
     return values, labels
