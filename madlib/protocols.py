@@ -92,7 +92,7 @@ class Target(eqx.Module):
         return self.family.space
 
     def at(self, key: Key[Array, ""], generation: Any, n_ini: Any, n_generations: int) -> "Target":
-        """As generation t of the loop with this key may draw from it; less of it, if it runs out."""
+        """As generation t of the loop with this key may draw from it; finite data can run out."""
         del key, generation, n_ini, n_generations
         return self
 

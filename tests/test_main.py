@@ -126,7 +126,7 @@ assert main(["figinfo", "fig-x"]) == 1
     assert len(lines) == 4
     for line in lines:
         assert line.startswith("madlib: this needs the packages of the book; got no ")
-        assert line.endswith("Install them: pip install 'madlib[book]'.")
+        assert line.endswith("Install it: pip install 'madlib[book]'.")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

@@ -52,7 +52,9 @@ _PAPERMILL = """
 import json, os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
 from papermill import execute_notebook
-execute_notebook(**json.loads(sys.argv[1]))
+*given, folder = json.loads(sys.argv[1])
+settings = {"kernel_name": "python3", "language": "python", "progress_bar": False}
+execute_notebook(*given, cwd=folder, **settings)
 """
 _running: set[subprocess.Popen] = set()
 
@@ -103,7 +105,9 @@ def build(root: Path, output: Path, *, preset: str | None = None, jobs: int | No
     # From here until the end there is no site: a failed build leaves nothing that looks finished.
     with _writing(output):
         (output / "html.key").unlink(missing_ok=True)
-        shutil.rmtree(html, ignore_errors=True)
+        for made in (html, output / "results", output / "stage", output / "site"):
+            if made.exists():
+                shutil.rmtree(made)
         environment = _environment(root, output)
         _execute_all(found, environment, jobs)
         results = _merge_results(found, output / "results", preset)
@@ -271,23 +275,19 @@ def _modules(cells: list[str]) -> set[Path]:
     found = {path for path in _package() if path.suffix != ".py"}
     try:
         todo = set().union(*(_imported(cell) for cell in cells))
-        while todo:
-            found.add(path := todo.pop())
-            todo |= _imported(path.read_text("utf-8")) - found
-    except SyntaxError:
+    except SyntaxError:  # a cell of magics
         return _package()
+    if re.search("import_module|__import__", "".join(cells)):
+        return _package()
+    while todo:
+        found.add(path := todo.pop())
+        todo |= _imported(path.read_text("utf-8")) - found
     return found
 
 
 @functools.lru_cache(maxsize=1024)
 def _imported(source: str) -> frozenset[Path]:
-    """Files of the package that the imports in a source execute, wherever they stand in it.
-
-    Raises:
-        SyntaxError: if they cannot be told.
-    """
-    if re.search(r"^\s*from\s+\.|import_module|__import__", source, re.MULTILINE):
-        raise SyntaxError("an import that is not spelled out")
+    """Files of the package that the imports in a source execute, wherever they stand in it."""
     names = {
         f"{getattr(node, 'module', '')}.{alias.name}".strip(".")
         for node in ast.walk(ast.parse(source))
@@ -389,16 +389,9 @@ def _execute(chapter: Chapter, environment: Mapping[str, str]) -> None:
     """Execute one chapter in a process of its own; once more if its kernel died."""
     chapter.folder.mkdir(parents=True, exist_ok=True)
     executed = chapter.folder / chapter.notebook.name
-    job = {
-        # papermill fills in what stands in braces.
-        "input_path": str(chapter.notebook).replace("{", "{{").replace("}", "}}"),
-        "output_path": str(executed).replace("{", "{{").replace("}", "}}"),
-        "cwd": str(chapter.folder),
-        "parameters": chapter.parameters,
-        "kernel_name": "python3",
-        "language": "python",
-        "progress_bar": False,
-    }
+    # papermill fills in what stands in braces in a path.
+    paths = (re.sub("[{}]", r"\g<0>\g<0>", str(path)) for path in (chapter.notebook, executed))
+    job = [*paths, chapter.parameters, str(chapter.folder)]
     for _ in range(2):
         with subprocess.Popen(
             [sys.executable, "-c", _PAPERMILL, json.dumps(job)],
@@ -426,32 +419,29 @@ def _execute(chapter: Chapter, environment: Mapping[str, str]) -> None:
 
 def _reason(stem: str, executed: Path, log: str) -> BuildError | ParameterError:
     """Why a chapter failed, in one line."""
-    cells = _read_notebook(executed)["cells"] if executed.is_file() else []
-    for cell in cells:
+    for cell in _read_notebook(executed)["cells"] if executed.is_file() else []:
         for output in cell.get("outputs", []):
             if output["output_type"] == "error":
-                message = (output["evalue"].strip() or "no message").splitlines()[0]
-                if output["ename"] == ParameterError.__name__:
+                name, message = output["ename"], (output["evalue"].strip() or "no message")
+                message = message.splitlines()[0]
+                if name == ParameterError.__name__:
                     return ParameterError(f"{stem}: {message}")
-                where = f"{stem}, cell [{cell['execution_count']}]"
-                return BuildError(f"{where}: {output['ename']}: {message}")
+                return BuildError(f"{stem}, cell [{cell['execution_count']}]: {name}: {message}")
     last = (log.strip() or "papermill ended without a word").splitlines()[-1]
     return BuildError(f"{stem}: {last}")
 
 
 def _merge_results(found: list[Chapter], results: Path, preset: str | None) -> Path:
     """Gather the figures and verdicts of all chapters; no two chapters may write the same file."""
-    shutil.rmtree(results, ignore_errors=True)
     owner: dict[str, str] = {}
     for chapter in found:
         for kind in ("figures", "claims"):
             for path in sorted((chapter.folder / kind).glob("*")):
                 name = f"{kind}/{path.name}"
-                if name in owner:
-                    raise BuildError(
-                        f"{chapter.stem}: {name} is already written by {owner[name]}. Rename one."
-                    )
-                owner[name] = chapter.stem
+                first = owner.setdefault(name, chapter.stem)
+                if first != chapter.stem:
+                    said = f"{chapter.stem}: {name} is already written by {first}. Rename one."
+                    raise BuildError(said)
                 (results / kind).mkdir(parents=True, exist_ok=True)
                 shutil.copy2(path, results / name)
     ran = {chapter.stem: json.loads(_read(chapter.folder / "ran.json")) for chapter in found}
@@ -468,7 +458,6 @@ def _merge_results(found: list[Chapter], results: Path, preset: str | None) -> P
 
 def _stage(root: Path, found: list[Chapter], stage: Path, preset: str | None) -> None:
     """Lay out what jupyter-book reads: the pages, and each chapter with its outputs woven in."""
-    shutil.rmtree(stage, ignore_errors=True)
     executed = {chapter.notebook: chapter.folder / chapter.notebook.name for chapter in found}
     for path in _sources(root):
         target = stage / path.relative_to(root)
@@ -482,9 +471,8 @@ def _stage(root: Path, found: list[Chapter], stage: Path, preset: str | None) ->
     config.setdefault("execute", {})["execute_notebooks"] = "off"
     if preset:
         options = config.setdefault("sphinx", {}).setdefault("config", {})
-        options.setdefault("html_theme_options", {})["announcement"] = (
-            f"Built with the parameters of the {preset} preset."
-        )
+        said = f"Built with the parameters of the {preset} preset."
+        options.setdefault("html_theme_options", {})["announcement"] = said
     (stage / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
@@ -508,7 +496,6 @@ def _typeset(output: Path, environment: Mapping[str, str]) -> None:
     """Run jupyter-book over the stage; move the site to its name when it is whole."""
     start = time.monotonic()
     site = output / "site"
-    shutil.rmtree(site, ignore_errors=True)
     jupyter_book = "from jupyter_book.cli.main import main; main()"
     stage, flags = str(output / "stage"), ["-W", "--keep-going", "-q"]
     site.mkdir()

@@ -125,13 +125,11 @@ class Estimate:
     def __post_init__(self) -> None:
         mean, se = as_reals(self.mean, "the mean of an estimate"), as_reals(self.se, "se")
         require((se >= 0).all(), "se must be zero or positive", se, "Pass a standard error.")
-        try:
-            se = np.broadcast_to(se, mean.shape)
-        except ValueError:
-            shapes = f"{se.shape} and {mean.shape}"
-            require(False, "se must have the shape of the mean", shapes, "Reduce both alike.")
+        shapes, remedy = f"{se.shape} and {mean.shape}", "Reduce both alike."
+        fine = se.shape in ((), mean.shape)
+        require(fine, "se must be one number or have the shape of the mean", shapes, remedy)
         object.__setattr__(self, "mean", mean)
-        object.__setattr__(self, "se", se)
+        object.__setattr__(self, "se", np.broadcast_to(se, mean.shape))
 
     @classmethod
     def of(cls, values: Any, over: Any = None, *, axis: int = -1) -> "Estimate":

@@ -84,5 +84,5 @@ def _description(kind: str, content: bytes) -> str:
     if kind == ".pdf":
         (told,) = re.findall(rb"/Subject \(((?:\\.|[^\\)])*)\)", content, re.DOTALL)
         told = re.sub(rb"\\(.)", lambda m: _ESCAPED.get(m[1], m[1]), told, flags=re.DOTALL)
-        return told.decode("utf-16" if told.startswith(codecs.BOM_UTF16) else "ascii")
+        return told.decode("utf-16" if told.startswith(codecs.BOM_UTF16_BE) else "ascii")
     return content.decode()

@@ -7,7 +7,6 @@ stand in one place, and are read from there. Directives:
 * `{madlib-scoreboard}`: how many claims there are of each verdict;
 * `{madlib-gallery}`: every figure, small, with its caption and files;
 * `{madlib-figure} fig-...`: a figure of a chapter, on another page;
-* `{madlib-explorer}`: sliders for the sizes of a Gaussian loop;
 * `{madlib-api} madlib.regimes`: the public names of a module, from their docstrings;
 * `{madlib-build}`: versions, machine and the seconds of each chapter.
 
@@ -171,16 +170,6 @@ def mark_up(app: Any, what: str, name: str, value: Any, options: Any, lines: lis
 def skip_fields(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> Any:
     """Leave out what the attributes of a class already tell: the fields of a NamedTuple."""
     return True if type(value).__name__ == "_tuplegetter" else None
-
-
-class Explorer(SphinxDirective):
-    """Sliders for the sizes of a Gaussian loop; the curves come from its exact recursion."""
-
-    def run(self) -> list[nodes.Node]:
-        """Insert the panel, markup and script."""
-        panel = Path(self.env.srcdir) / "book" / "_static" / "explorer.html"
-        self.env.note_dependency(str(panel))
-        return [_raw(panel.read_text())]
 
 
 class Claims(SphinxDirective):
@@ -433,7 +422,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(Slot)
     for name in ("scoreboard", "gallery", "build", "figure"):
         app.add_directive(f"madlib-{name}", Later)
-    for name, directive in (("claims", Claims), ("explorer", Explorer), ("api", Api)):
+    for name, directive in (("claims", Claims), ("api", Api)):
         app.add_directive(f"madlib-{name}", directive)
     app.add_post_transform(FillSlots)
     app.add_config_value("madlib_redirects", {}, "html")  # renamed chapters, old to new

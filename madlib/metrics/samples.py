@@ -336,11 +336,13 @@ def _spectrum(points: Any, cov: Any) -> NDArray[np.float64]:
         points -= points.mean(axis=0)
         small = points.T @ points if d <= n else points @ points.T
         return np.linalg.eigvalsh(small / (n - 1)).clip(0)
-    fine = cov.ndim == 1 or (cov.ndim == 2 and np.allclose(cov, cov.T, rtol=1e-6, atol=0))
+    largest = np.abs(cov).max(initial=0.0)
+    square = cov.ndim == 2 and cov.shape[0] == cov.shape[1]
+    fine = cov.ndim == 1 or (square and np.abs(cov - cov.T).max(initial=0.0) <= 1e-6 * largest)
     require(fine, "cov must be [d, d], symmetric, or [d]", f"shape {cov.shape}", "Symmetrize it.")
     variance = cov if cov.ndim == 1 else np.linalg.eigvalsh(cov)
     least, remedy = variance.min(initial=0.0), "Clip its eigenvalues at 0."
-    fine = least >= -1e-6 * np.abs(variance).max(initial=0.0)
+    fine = least >= -1e-6 * largest
     require(fine, "cov must be positive semi-definite", f"an eigenvalue of {least:.3g}", remedy)
     return variance.clip(0)
 

@@ -110,17 +110,18 @@ class Preference(Selector):
     def needs_points(self):
         return callable(self.reward)
 
-    def __call__(self, key, data, turn):
-        mass = data.count if isinstance(data, Counts) else data.weight
+    def __call__(self, key, data: Any, turn):
+        by_symbol = isinstance(data, Counts)
+        mass = data.count if by_symbol else data.weight
         share = mass / mass.sum()
-        reward = self.reward(data.points) if callable(self.reward) else self.reward
+        reward = jnp.asarray(self.reward if by_symbol else self.reward(data.points))
         if self.pairwise:
             wins = 2 * jax.nn.sigmoid(reward[:, :, None] - reward[:, None, :]) @ share
         else:
             tilt = jnp.exp(reward - reward.max(axis=1, keepdims=True))
             wins = tilt / (tilt @ share)[:, None]
         chosen = self.group @ wins
-        return Counts(chosen * mass) if isinstance(data, Counts) else chosen * data
+        return Counts(chosen * mass) if by_symbol else chosen * data
 
 
 class Deduplicate(Selector):

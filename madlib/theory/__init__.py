@@ -1,6 +1,6 @@
 """Closed forms for self-consuming loops: Gaussians, discrete distributions, kernel densities.
 
-Length t are counted from 1: G^1 is fitted to n_ini real samples without bias, and G^t (t >= 2)
+Generations t are counted from 1: G^1 is fitted to n_ini real samples without bias, and G^t (t >= 2)
 has been through t - 1 self-consuming steps with sampling bias lam. Gaussian results are in units of
 the target N(mu_0, Sigma_0). Functions take a regime and find its rule by its class; a regime of
 your own registers its rule with `recursion`. Sizes, weights, lam and ddof broadcast; the generation
@@ -10,13 +10,26 @@ checked in its tests.
     recursions  v_t, s_t at every generation      spread    over replicates, fully synthetic
     limits      t to infinity                     discrete  symbols, words
     distances   W2 squared to the target          kernels   kernel density estimates
-    worth       n_e and the border of harm
+    worth       n_e and the border of harm        curation  selection, preference, temperature
+    weighting   weights, bias, provenance         regression
 
 Sources: Alemohammad et al. 2023 (arXiv 2307.01850); Shumailov et al. 2024 (Nature 631, 755); Kazdan
 et al. 2024 (arXiv 2410.16713); Suresh et al. 2024 (arXiv 2412.17646); He, Xu & Cheng 2025 (arXiv
 2502.18049).
 """
 
+from madlib.theory.curation import (
+    accumulated_selection,
+    detected_share,
+    negative_guidance_variance,
+    negative_guidance_weight,
+    plural_preference,
+    selection_factor,
+    temperature_cure,
+    temperature_stability,
+    verifier_contraction,
+    verifier_limit,
+)
 from madlib.theory.discrete import (
     expected_sample_coverage,
     expected_support_size,
@@ -34,6 +47,12 @@ from madlib.theory.distances import (
 from madlib.theory.kernels import kernel_variance
 from madlib.theory.limits import limit, plateau, steady
 from madlib.theory.recursions import Batch, GaussianMoments, TrainingSet, moments, recursion
+from madlib.theory.regression import (
+    accumulated_regression_risk,
+    regression_risk,
+    replaced_regression_risk,
+    shifted_regression_risk,
+)
 from madlib.theory.spread import (
     LogVarianceMoments,
     effective_directions,
@@ -41,6 +60,13 @@ from madlib.theory.spread import (
     log_variance_quantiles,
     typical_variance,
     variance_squared_cv,
+)
+from madlib.theory.weighting import (
+    best_real_share,
+    biased_effective_sample_size,
+    dwindling_share_coefficient,
+    location_variance,
+    provenance_variance,
 )
 from madlib.theory.worth import (
     admissible_n_s,
@@ -51,6 +77,25 @@ from madlib.theory.worth import (
 )
 
 __all__ = [
+    "accumulated_regression_risk",
+    "accumulated_selection",
+    "best_real_share",
+    "biased_effective_sample_size",
+    "detected_share",
+    "dwindling_share_coefficient",
+    "location_variance",
+    "negative_guidance_variance",
+    "negative_guidance_weight",
+    "plural_preference",
+    "provenance_variance",
+    "regression_risk",
+    "replaced_regression_risk",
+    "selection_factor",
+    "shifted_regression_risk",
+    "temperature_cure",
+    "temperature_stability",
+    "verifier_contraction",
+    "verifier_limit",
     "Batch",
     "GaussianMoments",
     "LogVarianceMoments",

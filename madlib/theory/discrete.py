@@ -10,8 +10,8 @@ import scipy
 from scipy import special
 
 from madlib.errors import Count, NonNegatives, Shares, require
-from madlib.theory.arguments import AnyRegime, Array, Length, Sizes, Values
-from madlib.theory.law import broadcast, check_work, law
+from madlib.theory.arguments import AnyRegime, Array, Length, Sizes, Values, broadcast
+from madlib.theory.law import check_work, law
 from madlib.theory.recursions import run
 
 

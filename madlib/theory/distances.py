@@ -8,8 +8,8 @@ from scipy import special
 
 from madlib.errors import Count, Rule, Shares, require
 from madlib.protocols import Regime
-from madlib.theory.arguments import AnyRegime, Array, Length, Sizes, Values
-from madlib.theory.law import broadcast, check_work, law
+from madlib.theory.arguments import AnyRegime, Array, Length, Sizes, Values, broadcast
+from madlib.theory.law import check_work, law
 from madlib.theory.limits import fixed_point
 from madlib.theory.recursions import run, training_sets
 
@@ -197,6 +197,7 @@ def real_data(n: Any, dim: Any, ddof: Any = 1.0) -> Values:
 
 def second_order(v: Any, s: Any, f: Any, dim: Any) -> Values:
     """dim v + E sum (1 - sqrt eigenvalue)^2, to second order about s."""
+    v, s, f, dim = broadcast(v, s, f, dim)
     return dim * (v + (1 - np.sqrt(s)) ** 2 + (dim + 1) * _spread(s, f) / 4)
 
 
@@ -224,7 +225,7 @@ def _sizes(regime: Regime, n_ini: Any, n_generations: int, lam: Any = 1.0) -> li
         require(fine, "FullySynthetic or FreshData is required", regime, "Simulate it.")
         for synthetic, column in enumerate(sizes):
             size = sum(b.n for b in batches if (b.of > 0) == synthetic)
-            column.append(np.broadcast_to(size, grid))
+            column.append(size + np.zeros(grid))
     return [np.stack(column, axis=-1) for column in sizes]
 
 

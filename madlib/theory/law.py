@@ -6,8 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from madlib.errors import checked, require
-from madlib.theory.arguments import Array
+from madlib.errors import MadlibError, checked, require
 
 MAX_NUMBERS = 2**27  # that a call may work on: a gigabyte.
 
@@ -25,33 +24,21 @@ def law(function: F, infinite: bool = False) -> F:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with np.errstate(all="ignore"):
-            result = held(*args, **kwargs)
+        try:
+            with np.errstate(all="ignore"):
+                result = held(*args, **kwargs)
+        except ValueError as error:
+            known = isinstance(error, MadlibError) or "broadcast" not in str(error)
+            require(known, "arguments must broadcast to one grid", error, "Add axes of length 1.")
+            raise
         for values in result if isinstance(result, tuple) else (result,):
             fine = ~np.isnan(values) if infinite else np.isfinite(values)
             required = f"{function.__name__} must stay within double precision"
             remedy = "Use fewer generations, or numbers closer to each other."
-            require(np.all(fine), required, np.extract(~fine, values)[:1], remedy)
+            require(np.size(fine) and np.all(fine), required, np.extract(~fine, values)[:1], remedy)
         return result
 
     return call  # pyright: ignore[reportReturnType]
-
-
-def broadcast(*arrays: Any) -> list[Array]:
-    """The arrays, as float64, on the grid that they span; ParameterError if they span none."""
-    grid = grid_of(*map(np.shape, arrays))
-    return [np.broadcast_to(np.asarray(array, float), grid) for array in arrays]
-
-
-def grid_of(*shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape that these broadcast to."""
-    try:
-        grid = np.broadcast_shapes(*shapes)
-    except ValueError:
-        grid = (0,)
-    required, given = "arguments must broadcast to one grid, not an empty one", f"shapes {shapes}"
-    require(0 not in grid, required, given, "Give axes lengths that agree, or 1.")
-    return grid
 
 
 def check_work(n_numbers: float) -> None:

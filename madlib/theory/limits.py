@@ -19,8 +19,8 @@ from scipy import special
 from madlib import regimes
 from madlib.errors import Shares, require
 from madlib.protocols import Regime
-from madlib.theory.arguments import AnyRegime, Sizes, Values
-from madlib.theory.law import broadcast, law
+from madlib.theory.arguments import AnyRegime, Sizes, Values, broadcast
+from madlib.theory.law import law
 from madlib.theory.recursions import Batch, GaussianMoments, recursion
 
 
@@ -109,7 +109,8 @@ def real_and_synthetic(regime: Regime, n_ini: Any) -> tuple[Any, Any, Any, bool]
     real, synthetic = steady(regime)
     fixed = real.n is None
     require(n_ini is not None or not fixed, "n_ini, the size of the fixed set, is required", n_ini)
-    n_r, n_s, w = broadcast(n_ini if fixed else real.n, synthetic.n, real.w)
+    n_ini = real.n if n_ini is None else n_ini  # an axis of the grid in either regime.
+    n_ini, n_r, n_s, w = broadcast(n_ini, n_ini if fixed else real.n, synthetic.n, real.w)
     return n_r, n_s, w, fixed
 
 
@@ -118,9 +119,9 @@ def fixed_point(
 ) -> tuple[Values, Values, Values]:
     """v, s and f, [...] each, in the limit; ParameterError if there is none."""
     n_r, n_s, w, fixed = real_and_synthetic(regime, n_ini)
+    n_r, n_s, w, lam, ddof = broadcast(n_r, n_s, w, lam, ddof)
     fine = np.all((n_r >= 1) & (w > 0)) and np.all((n_r if fixed else n_r + n_s) > ddof)
     require(fine, "a limit takes real data, more of it than ddof", regime, "Increase its size.")
-    n_r, lam, ddof = broadcast(n_r, lam, ddof)
     return solve(n_r, n_s, w, lam, ddof, fixed)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import scipy
 
 from madlib.errors import Positives, Shares, require
-from madlib.theory.arguments import AnyRegime, Sizes, Values
+from madlib.theory.arguments import AnyRegime, Sizes, Values, broadcast
 from madlib.theory.distances import real_data, second_order, wasserstein2_squared_limit
-from madlib.theory.law import broadcast, check_work, law
+from madlib.theory.law import check_work, law
 from madlib.theory.limits import real_and_synthetic, solve
 
 

@@ -468,6 +468,9 @@ def test_a_map_of_a_ratio_diverges_from_one():
     assert panel.table.columns.tolist() == ["n", "y", "value"]
     np.testing.assert_allclose(panel.table["value"], ratio.ravel())
     assert len(drawn(panel, panel)) == 3  # one color bar for both
+    for options, key in (({"span": 4}, "Thin dark line: 1. Wide pale lines"), ({}, "White lines")):
+        panel = figures.heatmap(x, x, ratio, label="z", theory=[(x, x)], **options)
+        assert panels._key([panel]) == f"{key}: theory."
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,11 @@ anything else draw into `subplots` and `save` the figure.
 
 from madlib.book.figures.curves import Band, curves, points, trajectories
 from madlib.book.figures.maps import clouds, heatmap, images
+from madlib.book.figures.page import subplots
 from madlib.book.figures.panels import Panel, figure
 from madlib.book.figures.save import SavedFigure, format_caption, save
 from madlib.book.figures.schematic import schematic
-from madlib.book.figures.style import COLORS, subplots
+from madlib.book.figures.style import COLORS
 
 __all__ = [
     "COLORS",

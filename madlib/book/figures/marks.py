@@ -29,11 +29,11 @@ def words_color(color: str) -> str:
 
 def theory_line(ax: Axes, x: Any, y: Any, on_map: bool = False) -> None:
     """Draw a closed form: wide and pale, under everything that was simulated."""
-    wide = {"linewidth": 3.6, "solid_capstyle": "butt", "zorder": 1.5}
+    wide = {"linewidth": 3.6, "solid_capstyle": "butt", "zorder": 1.5, "color": PALE}
     if on_map:
         edge = patheffects.Stroke(linewidth=5, foreground=MAP_PAPER, alpha=0.6)
-        wide |= {"alpha": 0.3, "path_effects": [edge, patheffects.Normal()]}
-    ax.plot(x, y, color=MAP_INK if on_map else PALE, **wide)
+        wide |= {"color": MAP_INK, "alpha": 0.3, "path_effects": [edge, patheffects.Normal()]}
+    ax.plot(x, y, **wide)
 
 
 def log_axis(ax: Axes, which: str = "y") -> None:

@@ -12,7 +12,8 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from madlib.book.figures.style import DPI, STYLE, WIDTHS, recolor
+from madlib.book.figures.style import DPI, MM, STYLE, WIDTHS, recolor
+from madlib.errors import require
 
 INK_IMAGE = "ink-image"  # gid of an image whose grays are ink.
 _CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG, "png": FigureCanvasAgg}
@@ -83,3 +84,44 @@ def to_page(svg: str, label: str, caption: str, fig: Figure) -> str:
     )
     body = svg[svg.index(">") + 1 :]
     return f'<div class="madlib-figure" style="overflow-x:auto">{head}{body}</div>'
+
+
+class BookFigure(Figure):
+    """A matplotlib figure that shows itself on a page, in the ink of the page."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/html": show(self)}
+
+
+def subplots(
+    n_columns: int = 1,
+    n_rows: int = 1,
+    width: str = "column",
+    height: float | None = None,
+    **kw: Any,
+) -> tuple[BookFigure, Any]:
+    """Set the style of the book and open a figure in it, which shows itself as a cell's last line.
+
+    Args:
+        n_columns: panels side by side.
+        n_rows: panels one above the other.
+        width: `"column"` (88 mm) or `"page"` (180 mm).
+        height: in mm; by default panels are about three wide and two high.
+        **kw: passed to `Figure.subplots`, for instance `sharey=True`.
+
+    Returns:
+        `(figure, axes)`; axes is one Axes, or an array of them [n_rows, n_columns], squeezed.
+
+    Example:
+        >>> from madlib.book import figures
+        >>> fig, ax = figures.subplots()
+        >>> line = ax.plot([1, 2, 3], [1, 4, 9])
+    """
+    allowed = "width must be 'column' (88 mm) or 'page' (180 mm)"
+    require(width in WIDTHS, allowed, repr(width), "Choose one of the two.")
+    style.use(STYLE)
+    wide = WIDTHS[width]
+    tall = height * MM if height else n_rows * min(0.7 * wide / n_columns, 66 * MM)
+    figure = BookFigure(figsize=(wide, tall))
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(n_rows, n_columns, **kw)

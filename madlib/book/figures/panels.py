@@ -11,9 +11,9 @@ from matplotlib import style
 from matplotlib.axes import Axes
 
 from madlib.book.figures.marks import log_axis
-from madlib.book.figures.page import lay_out
+from madlib.book.figures.page import BookFigure, lay_out, subplots
 from madlib.book.figures.save import SavedFigure, save
-from madlib.book.figures.style import STYLE, BookFigure, subplots
+from madlib.book.figures.style import STYLE
 from madlib.errors import require
 
 THEORY = "Wide pale lines: theory."

@@ -8,12 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import style
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
-from matplotlib.figure import Figure
-
-from madlib.errors import require
 
 # Of regimes, and of nothing else. Okabe and Ito's hues, each at least 3:1 against white and against
 # #121212; the ochre is their yellow, darkened until it reads on white.
@@ -92,46 +87,3 @@ def colors_for(colors: Any, labels: list[str], by: Any = None) -> list[str]:
     if by is not None:
         return ramp(*next(iter(by.items())))
     return [SERIES[i % len(SERIES)] for i in range(len(labels))]
-
-
-class BookFigure(Figure):
-    """A matplotlib figure that shows itself on a page, in the ink of the page."""
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from madlib.book.figures.page import show
-
-        return {"text/html": show(self)}
-
-
-def subplots(
-    n_columns: int = 1,
-    n_rows: int = 1,
-    width: str = "column",
-    height: float | None = None,
-    **kw: Any,
-) -> tuple[BookFigure, Any]:
-    """Set the style of the book and open a figure in it, which shows itself as a cell's last line.
-
-    Args:
-        n_columns: panels side by side.
-        n_rows: panels one above the other.
-        width: `"column"` (88 mm) or `"page"` (180 mm).
-        height: in mm; by default panels are about three wide and two high.
-        **kw: passed to `Figure.subplots`, for instance `sharey=True`.
-
-    Returns:
-        `(figure, axes)`; axes is one Axes, or an array of them [n_rows, n_columns], squeezed.
-
-    Example:
-        >>> from madlib.book import figures
-        >>> fig, ax = figures.subplots()
-        >>> line = ax.plot([1, 2, 3], [1, 4, 9])
-    """
-    allowed = "width must be 'column' (88 mm) or 'page' (180 mm)"
-    require(width in WIDTHS, allowed, repr(width), "Choose one of the two.")
-    style.use(STYLE)
-    wide = WIDTHS[width]
-    tall = height * MM if height else n_rows * min(0.7 * wide / n_columns, 66 * MM)
-    figure = BookFigure(figsize=(wide, tall))
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(n_rows, n_columns, **kw)

@@ -5,21 +5,22 @@ import functools
 import jax
 import numpy as np
 import pytest
+from plain_loops import assert_agrees
 from scipy import stats
-from test_theory import assert_agrees
 
-from madlib import (
+from madlib import metrics, simulate, targets, theory
+from madlib.generators import Categorical, Gaussian, KernelDensity
+from madlib.regimes import (
     Accumulate,
+    AccumulateFresh,
     AccumulateSubsample,
-    Categorical,
     FreshData,
     FullySynthetic,
-    Gaussian,
+    Growing,
+    LongMemory,
+    Power,
     SyntheticAugmentation,
-    metrics,
-    simulate,
-    targets,
-    theory,
+    Weighted,
 )
 
 N_REPLICATES = 20_000
@@ -32,51 +33,63 @@ REGIMES = [
     FullySynthetic(12),
     SyntheticAugmentation(7),
     FreshData(6, 9),
-    FreshData(6, 9, memory=3),
+    LongMemory(6, 9, memory=3),
     Accumulate(6),
+    AccumulateFresh(3, 6),
     AccumulateSubsample(6, 9),
+    Weighted(FullySynthetic(12), 2.0),
+    Weighted(FreshData(6, 9), 0.4),
+    Weighted(SyntheticAugmentation(9), 2.5),
+    Weighted(Accumulate(6), 1.7),
+    Weighted(LongMemory(6, 9, memory=3), 2.0),
+    Growing(FullySynthetic(6), Power(1.0)),
+    Growing(FreshData(6, 8), Power(0.5)),
+    Growing(SyntheticAugmentation(6), Power(1.0)),
+    Growing(Accumulate(4), Power(1.0)),
+    Growing(LongMemory(3, 6, memory=3), Power(1.0)),
+    Growing(AccumulateSubsample(4, 9), {"n_s": Power(1.0)}),
+    Weighted(Growing(FreshData(4, 6), {"n_s": Power(1.0)}), 0.5),
 ]
+LOOPS = [(i, 2, 1) for i in range(7)] + [(i, 1, int(i >= 7)) for i in range(len(REGIMES))]
 
 
 @functools.cache
-def gaussians(regime, d, ddof):
+def gaussians(i, d, ddof):
     """Means and covariances of 20,000 replicates at lam = 0.7 and 1: [lam, replicate, t, ...]."""
     # Every metric is compiled with the loop, so only where it is used.
     record = (metrics.wasserstein2_squared, metrics.log_determinant)
     trajectory = simulate(
         jax.random.key(7),
         Gaussian(d, ddof=ddof),
-        regime,
+        REGIMES[i],
         targets.normal(MEAN[:d], COV[:d, :d]),
         n_ini=10,
         n_generations=8,
         n_replicates=N_REPLICATES,
         lam=np.array([0.7, 1.0]),
-        record=record if isinstance(regime, FullySynthetic) else (),
+        record=record if i == 0 else (),
     )
     mean, chol = (np.asarray(leaf, np.float64) for leaf in trajectory.params)
     return mean - MEAN[:d], chol @ chol.swapaxes(-1, -2), trajectory.record
 
 
-@pytest.mark.parametrize(("d", "ddof"), [(2, 1), (1, 0)])
-@pytest.mark.parametrize("regime", REGIMES, ids=repr)
-def test_moments(regime, d, ddof):
-    error, cov, _ = gaussians(regime, d, ddof)
-    for i, lam in enumerate((0.7, 1.0)):
+@pytest.mark.parametrize(("i", "d", "ddof"), LOOPS)
+def test_moments(i, d, ddof):
+    regime, (errors, covs, _) = REGIMES[i], gaussians(i, d, ddof)
+    for lam, error, cov in zip((0.7, 1.0), errors, covs, strict=True):
         what = f"{regime}, lam = {lam}, ddof = {ddof}"
         v, s = theory.moments(regime, n_ini=10, n_generations=8, lam=lam, ddof=ddof)
-        square = error[i][..., :, None] * error[i][..., None, :]
-        assert_agrees(f"{what}: E mu", error[i], np.zeros(d), ROUNDING)
+        square = error[..., :, None] * error[..., None, :]
+        assert_agrees(f"{what}: E mu", error, np.zeros(d), ROUNDING)
         assert_agrees(f"{what}: E mu mu^T", square, v[:, None, None] * COV[:d, :d], ROUNDING)
-        assert_agrees(f"{what}: E Sigma", cov[i], s[:, None, None] * COV[:d, :d], ROUNDING)
+        assert_agrees(f"{what}: E Sigma", cov, s[:, None, None] * COV[:d, :d], ROUNDING)
 
 
 def test_wasserstein_in_one_dimension():
-    regime, (_, _, record) = FullySynthetic(12), gaussians(FullySynthetic(12), 1, 0)
+    regime, (_, _, record) = REGIMES[0], gaussians(0, 1, 0)
     for i, lam in enumerate((0.7, 1.0)):
-        exact = COV[0, 0] * theory.fully_synthetic_wasserstein2_squared(
-            regime.n_s, n_ini=10, n_generations=8, lam=lam, ddof=0
-        )
+        loop = {"n_ini": 10, "n_generations": 8, "lam": lam, "ddof": 0}
+        exact = COV[0, 0] * theory.exact_wasserstein2_squared(regime, **loop)
         measured = record["wasserstein2_squared"][i].astype(np.float64)
         assert_agrees(f"E W2^2, lam = {lam}", measured, exact, ROUNDING)
 
@@ -84,7 +97,7 @@ def test_wasserstein_in_one_dimension():
 @pytest.mark.parametrize(("d", "ddof"), [(2, 1), (1, 0)])
 def test_law_of_the_log_determinant(d, ddof):
     """Mean, variance, and the shares of replicates below the exact quantiles."""
-    _, _, record = gaussians(FullySynthetic(12), d, ddof)
+    _, _, record = gaussians(0, d, ddof)
     generation, levels = np.arange(1, 9), np.array([0.05, 0.5, 0.95])
     settings = {"n_ini": 10, "n_s": 12, "ddof": ddof, "dim": d}
     for i, lam in enumerate((0.7, 1.0)):
@@ -112,7 +125,8 @@ def paths(d, exact, lam=1.0):
         n_replicates=4000,
         lam=lam,
     )
-    mean, cov = trajectory.params.mean, trajectory.params.cov
+    mean, chol = trajectory.params
+    cov = chol @ chol.swapaxes(-1, -2)
     return {
         "mean": mean[..., 0],
         "variance": cov[..., 0, 0],
@@ -158,8 +172,9 @@ def words(regime, exact=True):
     [
         (FullySynthetic(6), True),
         (FullySynthetic(6), False),
-        (FreshData(4, 6, memory=2), True),
+        (LongMemory(4, 6, memory=2), True),
         (Accumulate(6), True),
+        (Weighted(FreshData(4, 6), 2.5), True),
     ],
     ids=repr,
 )
@@ -187,6 +202,30 @@ def test_support_and_extinction(exact):
         se = np.sqrt(exact_share * (1 - exact_share) / N_REPLICATES)
         assert (np.abs(share - exact_share) <= 5 * se).all(), (what, share, exact_share)
     assert_agrees("E p", probs, PROBS, 1e-6)
+
+
+def test_kernel_density_with_fresh_data():
+    regime, h, n_generations = FreshData(8, 12), 0.5, 6
+
+    def points_variance(model, target):
+        del target
+        points, weight = model.params.points, model.params.weight
+        mean = weight @ points / weight.sum()
+        return (weight @ (points - mean[None]) ** 2 / weight.sum()).mean()
+
+    run = simulate(
+        jax.random.key(2),
+        KernelDensity(2, n_points=20, bandwidth=h),
+        regime,
+        targets.standard_normal(2),
+        n_ini=15,
+        n_generations=n_generations,
+        n_replicates=4000,
+        lam=0.8,
+        record=(points_variance,),
+    )
+    expected = theory.kernel_variance(regime, h, n_ini=15, n_generations=n_generations, lam=0.8)
+    assert_agrees("E variance", run["points_variance"].astype(np.float64), expected, ROUNDING)
 
 
 def test_digits():
