@@ -222,14 +222,17 @@ def simulate_border(
     """
     about = theory.admissible_n_s(n_r, dim=dim, lam=lam)
     n_s = np.round(np.multiply.outer(2.0 ** np.array([-0.5, 0, 0.5]), about))
+    generator, regime = Gaussian(dim), FreshData(n_r, n_s)
+    grid = {"n_ini": 10 * dim, "lam": lam}
+    lengths = _lengths(generator, regime, **grid, tolerance=0.01)
     fewer, at, more = simulate_worth(
         key,
-        Gaussian(dim),
-        FreshData(n_r, n_s),
+        generator,
+        regime,
         standard_normal(dim),
-        n_ini=10 * dim,
-        lam=lam,
+        **grid,
         n_replicates=n_replicates,
+        n_generations=int(lengths.max()),  # one program for all
     )
     slope = (more - fewer).mean(-1) / (n_s[2] - n_s[0])
     return n_s[1][..., None] + (1 - at) / slope[..., None]
