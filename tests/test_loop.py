@@ -63,19 +63,8 @@ def test_simulation_does_not_need_a_metric():
 
 def test_params_of_a_generation_are_found_by_its_number():
     """Also with `every`, where the row is not the generation."""
-    key = jax.random.key(3)
-    run = simulate(
-        key,
-        Gaussian(),
-        FullySynthetic(10),
-        targets.normal(),
-        n_ini=10,
-        n_generations=7,
-        n_replicates=3,
-        every=3,
-        lam=[1.0, 0.5],
-    )
-    at = run.params_at(4, 1, 2)
-    assert np.array_equal(at.mean, run.params.mean[1, 2, 1])
+    settings = {"n_ini": 6, "n_generations": 7, "n_replicates": 3, "every": 3, "lam": [1.0, 0.5]}
+    run = simulate(jax.random.key(3), GENERATOR, FullySynthetic(6), TARGET, **settings)
+    assert np.array_equal(run.params_at(4, 1, 2).probs, run.params.probs[1, 2, 1])
     with pytest.raises(ParameterError, match="a generation with a row"):
         run.params_at(5)
