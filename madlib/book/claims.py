@@ -150,7 +150,7 @@ class Estimate:
         object.__setattr__(self, "se", np.broadcast_to(se, mean.shape))
 
     @classmethod
-    def of(cls, values: Any, over: Any = None, *, axis: int = -1) -> "Estimate":
+    def of(cls, values: Any, over: Any = None, *, axis: int = -1, pool: Any = None) -> "Estimate":
         """Estimate an expectation, or the ratio of two, from replicates.
 
         Args:
@@ -158,6 +158,9 @@ class Estimate:
             over: the same shape, for E values / E over; replicate i of one belongs to replicate i
                 of the other, and what they share cancels in the standard error (delta method).
             axis: of the replicates.
+            pool: axes of the result along which cells are independent and spread alike, such as
+                loops of one kind. A cell's standard error is then the root mean square along them,
+                or its own where that is larger, and its n counts the replicates of all.
 
         Returns:
             Mean and standard error, without the axis of the replicates.
@@ -183,7 +186,11 @@ class Estimate:
             require(np.all(scale != 0), required, scale, "Compare differences.")
             mean = mean / scale
             rest = values - mean[..., None] * over
-        return cls(mean, rest.std(-1, ddof=1) / math.sqrt(n) / np.abs(scale), n)
+        se = rest.std(-1, ddof=1) / math.sqrt(n) / np.abs(scale)
+        if pool is not None:
+            pooled = np.sqrt(np.mean(se**2, axis=pool, keepdims=True))
+            se, n = np.maximum(se, pooled), se.size // pooled.size * (n - 1) + 1
+        return cls(mean, se, n)
 
     def __getitem__(self, index: Any) -> "Estimate":
         return Estimate(self.mean[index], self.se[index], self.n)

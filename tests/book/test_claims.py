@@ -304,6 +304,19 @@ def test_estimate_of_a_mean_and_of_a_ratio():
             claims.estimate([1.0, 2.0], over=over)
 
 
+def test_cells_that_spread_alike_pool_their_variance():
+    """Degrees of freedom add; against the analysis of variance, written out."""
+    x = np.random.default_rng(0).normal(0, [[[1.0]], [[2.0]]], (2, 6, 4))
+    pooled = Estimate.of(x, pool=1)
+    residuals = x - x.mean(-1, keepdims=True)
+    own = residuals.std(-1, ddof=1) / 2
+    error = np.sqrt(np.sum(residuals**2, axis=(1, 2)) / (6 * 3) / 4)
+    assert pooled.n - 1 == 6 * 3
+    np.testing.assert_allclose(pooled.se, np.maximum(own, error[:, None]))
+    np.testing.assert_allclose(pooled.mean, x.mean(-1))
+    assert Estimate.of(x, pool=(0, 1)).n - 1 == 12 * 3
+
+
 def test_estimates_are_reckoned_with():
     """Against the sample standard errors of the same arithmetic on the replicates."""
     rng = np.random.default_rng(0)
