@@ -10,7 +10,8 @@ stand in one place, and are read from there. Directives:
 * `{madlib-gallery}`: every figure, small, with its caption and files;
 * `{madlib-figure} fig-...`: a figure of a chapter, on another page;
 * `{madlib-api} madlib.regimes`: the public names of a module, from their docstrings;
-* `{madlib-build}`: versions, machine and the seconds of each chapter.
+* `{madlib-build}`: versions, machine and the seconds of each chapter;
+* the role `{madlib-source}` with a key of the references: a link to the claims of that work.
 
 Results are filled in after all chapters are read, because a plain `jupyter-book build .` executes
 them while it reads. They are in `$MADLIB_RESULTS`; a plain build puts them beside the site.
@@ -36,7 +37,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 import madlib
 from madlib.book.claims import OUTCOMES, Claim, Verdict, ledger, recorded
@@ -176,7 +177,10 @@ _MARKDOWN = re.compile(
 
 
 def mark_up(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
-    """Turn the Markdown of docstrings, `code` and $mathematics$, into reStructuredText."""
+    """Turn the Markdown of docstrings, `code` and $mathematics$, into reStructuredText.
+
+    Below that of a closed form stands the proposition of the derivations that names it.
+    """
 
     def written(match: re.Match[str]) -> str:
         if match["display"]:
@@ -188,6 +192,19 @@ def mark_up(app: Any, what: str, name: str, value: Any, options: Any, lines: lis
         return match[0] if ">>>" in match[0] else f"\\{match[0]}"
 
     lines[:] = _MARKDOWN.sub(written, "\n".join(lines)).splitlines()
+    proofs = _proofs(app) if name.startswith("madlib.") else []
+    labels = [f":ref:`{label}`" for label, text in proofs if f"<{name}>" in text]
+    if labels:
+        sections = (i for i, line in enumerate(lines) if re.fullmatch(r"[A-Z][a-z]+:", line))
+        place = next(sections, len(lines))
+        lines[place:place] = ["", f"Proof: {', '.join(labels)}.", ""]
+
+
+def _proofs(app: Any) -> list[tuple[str, str]]:
+    """(label, text) of each proposition in the derivations."""
+    page = Path(app.srcdir) / "book" / "derivations.md"
+    text = page.read_text("utf-8") if page.is_file() else ""
+    return re.findall(r"^\((prop-[\w-]+)\)=$(.*?)(?=^\(prop-|\Z)", text, re.MULTILINE | re.DOTALL)
 
 
 def skip_fields(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> Any:
@@ -210,13 +227,13 @@ class Claims(SphinxDirective):
         group += [nodes.colspec(colwidth=width) for width in (13, 43, 17, 12, 15)]
         group += nodes.thead("", head)
         group += nodes.tbody("", *map(self._claim, chosen))
-        table = nodes.table("", group, classes=["madlib-ledger", "colwidths-given"])
+        table = nodes.table("", group, classes=["madlib-cards", "madlib-ledger", "colwidths-given"])
         return [table] if are_checks else [_raw(FILTER), table]
 
     def _claim(self, claim: Claim) -> nodes.row:
         source = OURS.get(claim.source) or f"{{cite:t}}`{claim.source}`"
         quiet, place = ["madlib-quiet"], nodes.inline("", "", *self._inline(source))
-        place["classes"] += ["madlib-source"]
+        place["classes"] += ["madlib-source"]  # what the form calls it
         where = nodes.paragraph("", "", place, *self._inline(f", {claim.where}."), classes=quiet)
         body = [nodes.paragraph("", "", *self._inline(claim.statement)), where]
         for name in ("setting", "note", "measure"):
@@ -234,6 +251,18 @@ class Claims(SphinxDirective):
     def _inline(self, text: str) -> list[nodes.Node]:
         parsed, messages = self.state.inline_text(" ".join(str(text).split()), self.lineno)
         return [*parsed, *messages]
+
+
+class Source(SphinxRole):
+    """How many claims of a source are in the ledger, as a link to them; nothing where none is."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Count the claims."""
+        self.env.note_dependency(str(_ledger_path(self.env.app)))
+        claims = [claim.source == self.text for claim in ledger(_ledger_path(self.env.app))]
+        told = f"{sum(claims)} claim{'s' * (sum(claims) > 1)}"
+        link = f'<a class="madlib-source" href="claims.html?source={self.text}">{told}</a>'
+        return [_raw(link, inline=True)] if any(claims) else [], []
 
 
 def _row(cells: list[list[nodes.Node]]) -> nodes.row:
@@ -533,6 +562,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         app.add_directive(f"madlib-{name}", Later)
     for name, directive in (("claims", Claims), ("checks", Claims), ("api", Api)):
         app.add_directive(f"madlib-{name}", directive)
+    app.add_role("madlib-source", Source())
     app.add_post_transform(FillSlots)
     app.add_config_value("madlib_redirects", {}, "html")  # renamed chapters, old to new
     app.add_css_file("madlib.css")
