@@ -315,7 +315,7 @@ class FillSlots(SphinxPostTransform):
         rows = [
             Margin(
                 claim.id,
-                (claim.chapter or "")[:2],
+                re.sub(r"^(\d*).*", r"\1", claim.chapter or "") or "+",
                 _verdicts(self.app)[claim.id][0],
                 claim.kind == "equality",
                 record["margin"],
