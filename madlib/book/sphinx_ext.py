@@ -27,6 +27,7 @@ import os
 import re
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -265,7 +266,7 @@ class Source(SphinxRole):
         return [_raw(link, inline=True)] if any(claims) else [], []
 
 
-def _row(cells: list[list[nodes.Node]]) -> nodes.row:
+def _row(cells: Sequence[Sequence[nodes.Node]]) -> nodes.row:
     return nodes.row("", *(nodes.entry("", *cell) for cell in cells))
 
 
@@ -468,7 +469,7 @@ def _places(app: Sphinx) -> dict[str, Place]:
         chapter, section, figure, here, waiting = "", "", "", False, set()
         for node in app.env.get_doctree(docname).findall():
             if isinstance(node, nodes.section):
-                section, here, waiting = node.next_node(nodes.title).astext(), False, set()
+                section, here, waiting = node[0].astext(), False, set()
                 chapter = chapter or section
             elif isinstance(node, nodes.figure) and any(map(_has_files, node["ids"])):
                 figure, here = next(filter(_has_files, node["ids"])), True
