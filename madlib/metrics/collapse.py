@@ -14,8 +14,8 @@ is approached sooner. A quantity diverges if it rises, and if C - B exceeds 3/4 
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from madlib.errors import NonNegative, NonNegatives, Positive, Positives, checked, require
 
@@ -24,7 +24,7 @@ N_STANDARD_ERRORS = 5.0
 
 def tolerance(n_replicates: int) -> float:
     """Standard errors beyond which chance goes as rarely as a normal variable goes beyond five."""
-    return float(-special.stdtrit(n_replicates - 1, special.ndtr(-N_STANDARD_ERRORS)))
+    return float(-scipy.special.stdtrit(n_replicates - 1, scipy.special.ndtr(-N_STANDARD_ERRORS)))
 
 
 class Evidence(NamedTuple):
