@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from madlib.errors import NonNegative, NonNegatives, Positive, Positives, checked, require
 
 N_STANDARD_ERRORS = 5.0
+FEW_REPLICATES = 1e-3  # the chance of a false alarm that a handful of replicates is allowed
 
 
 def tolerance(n_replicates: int) -> float:
-    """Standard errors beyond which chance goes as rarely as a normal variable goes beyond five."""
-    return float(-scipy.special.stdtrit(n_replicates - 1, scipy.special.ndtr(-N_STANDARD_ERRORS)))
+    """Five standard errors; with few replicates as many as Student's t exceeds once in 1000."""
+    return max(N_STANDARD_ERRORS, -scipy.special.stdtrit(n_replicates - 1, FEW_REPLICATES))
 
 
 class Evidence(NamedTuple):
