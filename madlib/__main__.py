@@ -1,4 +1,4 @@
-"""The command line: `madlib book`, `run`, `simulate`, `claims`, `figinfo`.
+"""The command line: `madlib book`, `run`, `simulate`, `sweep`, `claims`, `figinfo`.
 
 A user's mistake is one line on standard error and exit status 2; a chapter that stops, a book that
 does not build, or a package that is not installed is status 1; an interruption is 130.
@@ -107,6 +107,24 @@ def simulate(regime: str, dim: int, ddof: int, seed: int, **options: Any) -> Non
     print(",".join(["generation", *columns]))
     for t, *row in zip(trajectory.generation, *columns.values(), strict=True):
         print(",".join([f"{t}", *(f"{value:.6g}" for value in row)]))
+
+
+@cli.command()
+@click.argument("grid", required=False)
+@click.option("--out", required=True, metavar="DIR", help="Where the units land.")
+@click.option("--workers", type=click.IntRange(1), help="Processes here (one per core).")
+@click.option("--scheduler", metavar="ADDRESS", help="A dask scheduler, such as tcp://host:8786.")
+@click.option("--status", "only_status", is_flag=True, help="Say how far the sweep in DIR is.")
+def sweep(grid: str | None, out: str, only_status: bool, **options: Any) -> None:
+    """Compute the units of GRID, a YAML file, that are missing in DIR."""
+    from madlib import sweep as sweeps
+
+    if not only_status:
+        require(grid, "a sweep needs a GRID to compute", "none", "Or ask for its --status.")
+    state = sweeps.status(out) if only_status else sweeps.run(str(grid), out, **options)
+    print(state)
+    if not only_status and state.failed:
+        raise click.exceptions.Exit(1)
 
 
 @cli.command()

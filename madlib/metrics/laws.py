@@ -64,6 +64,7 @@ def of_params(function: Callable[..., Array]) -> Callable[..., Array]:
         return function(*given)
 
     del metric.__wrapped__  # pyright: ignore[reportAttributeAccessIssue]  # two arguments, always
+    metric.is_of_params = True  # pyright: ignore[reportAttributeAccessIssue]
     return metric
 
 
