@@ -4,14 +4,16 @@
 # Everything is installed into .venv from requirements.lock; nothing outside it.
 
 VENV := .venv
+$(if $(word 2,$(VENV)),$(error VENV must be a path without spaces; got "$(VENV)". Use VENV=.venv))
 BIN := $(VENV)/bin
-READY := $(VENV)/.madlib-ready
+# Asking for another Python asks for another stamp.
+READY := $(VENV)/.madlib-ready$(if $(PYTHON),-$(notdir $(PYTHON)))
 
 # Bytecode written once saves every later process seconds of import.
 unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= 2
 PRESET ?=
-CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
+CANDIDATES := $(or $(PYTHON),$(wildcard $(BIN)/python) python3 python3.14 python3.13 python3.12 python3.11)
 
 .PHONY: setup book test bench lint lock clean
 
@@ -47,10 +49,13 @@ $(READY): requirements.lock pyproject.toml
 	  then python=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-	  echo "madlib needs Python 3.11 or newer with its venv module; none was found. Install one (on Debian: python3 and python3-venv), or name it: make PYTHON=/path/to/python3." >&2; \
+	  echo "madlib needs Python 3.11 or newer with its venv module; $(if $(PYTHON),$(PYTHON) is not one,none was found). Install one (on Debian: python3 and python3-venv), or name it: make PYTHON=/path/to/python3." >&2; \
 	  exit 1; \
 	fi; \
-	test -x $(BIN)/python || $$python -m venv $(VENV)
+	version='import sys; print(sys.version_info[:2])'; \
+	if [ "$$($$python -c "$$version")" != "$$($(BIN)/python -c "$$version" 2>/dev/null)" ]; then \
+	  $$python -m venv --clear $(VENV); \
+	fi
 	@echo "Installing the locked packages into $(VENV)."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock

@@ -56,6 +56,16 @@ class Samples(NamedTuple):
         return jax.tree.map(lambda room, rows: write(room, rows, used, axis=0), self, other)
 
 
+def _zero(statistics: Any, n: Any) -> Any:
+    """Statistics of no examples; they take the same room for any n."""
+    del n
+    return jax.tree.map(jnp.zeros_like, statistics)
+
+
+def _sum(statistics: Any, other: Any) -> Any:
+    return statistics + other
+
+
 class Moments(NamedTuple):
     r"""Sufficient statistics of a Gaussian.
 
@@ -72,6 +82,7 @@ class Moments(NamedTuple):
     mean: Float[Array, " d"]
     root: Float[Array, "d d"]
     __array_ufunc__ = None
+    empty, extend = _zero, _sum
 
     @classmethod
     def of(cls, samples: Samples) -> "Moments":
@@ -95,32 +106,19 @@ class Moments(NamedTuple):
         root = jnp.sqrt(w) * self.root
         return Moments(w * self.weight, w**2 * self.weight_squared, self.mean, root)
 
-    def empty(self, n: Any) -> "Moments":
-        del n
-        return jax.tree.map(jnp.zeros_like, self)
-
-    def extend(self, other: "Moments") -> "Moments":
-        return self + other
-
 
 class Counts(NamedTuple):
     """Occurrences of each of k symbols, weighted."""
 
     count: Float[Array, " k"]
     __array_ufunc__ = None
+    empty, extend = _zero, _sum
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(self.count + other.count)
 
     def __rmul__(self, w: Any) -> "Counts":
         return Counts(w * self.count)
-
-    def empty(self, n: Any) -> "Counts":
-        del n
-        return Counts(jnp.zeros_like(self.count))
-
-    def extend(self, other: "Counts") -> "Counts":
-        return self + other
 
 
 class NormalEquations(NamedTuple):
@@ -129,6 +127,7 @@ class NormalEquations(NamedTuple):
     gram: Float[Array, "d d"]
     moment: Float[Array, " d"]
     __array_ufunc__ = None
+    empty, extend = _zero, _sum
 
     @classmethod
     def of(cls, samples: Samples) -> "NormalEquations":
@@ -142,10 +141,3 @@ class NormalEquations(NamedTuple):
 
     def __rmul__(self, w: Any) -> "NormalEquations":
         return NormalEquations(w * self.gram, w * self.moment)
-
-    def empty(self, n: Any) -> "NormalEquations":
-        del n
-        return jax.tree.map(jnp.zeros_like, self)
-
-    def extend(self, other: "NormalEquations") -> "NormalEquations":
-        return self + other

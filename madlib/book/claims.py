@@ -1,11 +1,11 @@
 """The ledger of claims: compare a measured number with a claim, and record the outcome.
 
-Tolerances come from standard errors, never from taste. Chance carries a normal variable beyond 5 of
-them once in 1.7 million tries, and Student's t of n replicates, whose standard error is itself
-estimated, equally rarely beyond the `tolerance` of n: 5.3 for a hundred, 7.4 for 20, 17 for 8, 157
-for 4. An order or inequality holds or fails by that margin and is undecided in between; an equality
-holds within 5, fails beyond the tolerance and is undecided in between. `check` never raises for an
-outcome; `audit` tells where outcomes and the ledger disagree.
+Tolerances come from standard errors, never from taste: 5 of them, beyond which chance carries a
+normal variable once in 1.7 million tries. The standard error of few replicates is itself uncertain;
+they need as many as Student's t exceeds once in a thousand tries: 5.9 for 6 replicates, 7.2 for 5,
+10 for 4, 22 for 3. An order or inequality holds or fails by that margin and is undecided in
+between; an equality holds within 5, fails beyond the tolerance and is undecided in between.
+`check` never raises for an outcome; `audit` tells where outcomes and the ledger disagree.
 """
 
 import dataclasses

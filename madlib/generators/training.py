@@ -19,7 +19,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Key
 
 from madlib.datasets import Samples
@@ -82,6 +81,8 @@ def train(
         training: settings.
         noise: `noise(key)` is all that the loss of one minibatch needs of random numbers.
     """
+    import optax  # a fifth of the time of `import madlib`, and only networks need it
+
     k_network, k_steps = jax.random.split(key)
     weights, static = eqx.partition(network(k_network), eqx.is_inexact_array)
     n_steps, rate = training.n_steps, training.learning_rate

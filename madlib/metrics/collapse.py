@@ -14,17 +14,18 @@ is approached sooner. A quantity diverges if it rises, and if C - B exceeds 3/4 
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from madlib.errors import NonNegative, NonNegatives, Positive, Positives, checked, require
 
 N_STANDARD_ERRORS = 5.0
+FEW_REPLICATES = 1e-3  # the chance of a false alarm that a handful of replicates is allowed
 
 
 def tolerance(n_replicates: int) -> float:
-    """Standard errors beyond which chance goes as rarely as a normal variable goes beyond five."""
-    return float(-special.stdtrit(n_replicates - 1, special.ndtr(-N_STANDARD_ERRORS)))
+    """Five standard errors; with few replicates as many as Student's t exceeds once in 1000."""
+    return max(N_STANDARD_ERRORS, -scipy.special.stdtrit(n_replicates - 1, FEW_REPLICATES))
 
 
 class Evidence(NamedTuple):

@@ -15,11 +15,11 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float, Key
 from numpy.typing import NDArray
-from scipy import special
 
 from madlib.errors import Count, Reals, as_points, as_reals, checked, one_of, require
 from madlib.generators import NormalParams
@@ -221,8 +221,8 @@ def knn_entropy(points: Any, *, k: Count = 5) -> Float[Array, ""]:
     """
     points, _, unit = _two_sets(points, points, k, "points")
     n, d = points.shape
-    ball = d / 2 * math.log(math.pi) - special.gammaln(d / 2 + 1)
-    known = special.digamma(n) - special.digamma(k) + ball + d * math.log(unit)
+    ball = d / 2 * math.log(math.pi) - scipy.special.gammaln(d / 2 + 1)
+    known = scipy.special.digamma(n) - scipy.special.digamma(k) + ball + d * math.log(unit)
     return float(known) + d * jnp.mean(jnp.log(_neighbor_distances(points, points, k)))
 
 

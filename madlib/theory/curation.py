@@ -5,7 +5,7 @@ derived for this book, in the setting of the work that the book cites beside the
 """
 
 import numpy as np
-from scipy import special
+import scipy
 
 from madlib.errors import (
     Count,
@@ -40,7 +40,7 @@ def verifier_contraction(half_width: Positives) -> Values:
         0.2911
     """
     b = half_width
-    inside = special.erf(b / np.sqrt(2))
+    inside = scipy.special.erf(b / np.sqrt(2))
     small = b**2 / 3 - b**4 / 45
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(b < 1e-2, small, 1 - 2 * b * _density(b) / inside)
@@ -76,7 +76,7 @@ def selection_factor(share: OpenShares, *, likeliest: bool = True) -> Values:
         [0.0053, 0.1427, 0.623]
     """
     inside = share if likeliest else 1 - share
-    q = np.sqrt(2) * special.erfinv(inside)
+    q = np.sqrt(2) * scipy.special.erfinv(inside)
     return 1 - (1 if likeliest else -1) * 2 * q * _density(q) / share
 
 
@@ -173,7 +173,7 @@ def temperature_cure(temperature: OpenShares, *, n_answers: Count) -> Values:
     x = 1 - gap  # from one answer alone to all alike
 
     def cure(tau: float) -> float:
-        rest = special.xlogy(1, gap / (n_answers - 1)) - np.log(x)
+        rest = scipy.special.xlogy(1, gap / (n_answers - 1)) - np.log(x)
         preferred = 1 / (1 + (n_answers - 1) * np.exp(rest / tau))
         share = (preferred - x) / (preferred - 1 / n_answers)
         return float(max(share.max(), 1 - tau))

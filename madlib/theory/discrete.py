@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import scipy
-from scipy import special
 
 from madlib.errors import Count, NonNegatives, Shares, require
 from madlib.theory.arguments import AnyRegime, Array, Length, Sizes, Values, broadcast
@@ -162,7 +161,7 @@ def expected_sample_coverage(probs: Shares, n: NonNegatives) -> Values:
     """
     _check_probs(probs)
     check_work(probs.size * n.size)
-    return np.sum(-probs * np.expm1(special.xlog1py(n[..., None], -probs)), axis=-1)
+    return np.sum(-probs * np.expm1(scipy.special.xlog1py(n[..., None], -probs)), axis=-1)
 
 
 def _check_probs(probs: Any) -> None:

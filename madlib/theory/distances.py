@@ -3,8 +3,7 @@
 from typing import Annotated, Any
 
 import numpy as np
-import scipy  # whose larger parts are loaded when they are first used
-from scipy import special
+import scipy
 
 from madlib.errors import Count, Rule, Shares, require
 from madlib.protocols import Regime
@@ -205,7 +204,7 @@ def log_c4(n: Any) -> Values:
     """log of c4(n) = E sigma_hat/sigma = sqrt(2/(n-1)) Gamma(n/2)/Gamma((n-1)/2), at any n."""
     z = (np.asarray(n, float) - 1) / 2
     near = np.minimum(z, 50)
-    direct = special.gammaln(near + 0.5) - special.gammaln(near) - np.log(near) / 2
+    direct = scipy.special.gammaln(near + 0.5) - scipy.special.gammaln(near) - np.log(near) / 2
     series = -1 / (8 * z) + 1 / (192 * z**3) - 1 / (640 * z**5)
     return np.where(z < 50, direct, series)
 
@@ -232,9 +231,14 @@ def _sizes(regime: Regime, n_ini: Any, n_generations: int, lam: Any = 1.0) -> li
 def _one_minus_hyp2f1(a: float, b: float, c: float, x: Any) -> Values:
     """1 - 2F1(a, b; c; x), by its power series at small x, where the difference would cancel."""
     k = np.arange(1, 13)
-    terms = special.poch(a, k) * special.poch(b, k) / special.poch(c, k) / special.factorial(k)
+    terms = (
+        scipy.special.poch(a, k)
+        * scipy.special.poch(b, k)
+        / scipy.special.poch(c, k)
+        / scipy.special.factorial(k)
+    )
     series = -np.sum(terms * np.asarray(x)[..., None] ** k, axis=-1)
-    return np.where(x < 0.05, series, 1 - special.hyp2f1(a, b, c, x))
+    return np.where(x < 0.05, series, 1 - scipy.special.hyp2f1(a, b, c, x))
 
 
 def _mean_root_eigenvalue(n_r: Any, n_s: Any, lam: float, dim: int, v: Any, s: Any) -> Array:

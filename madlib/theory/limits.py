@@ -14,7 +14,7 @@ import functools
 from typing import Any
 
 import numpy as np
-from scipy import special
+import scipy
 
 from madlib import regimes
 from madlib.errors import Shares, require
@@ -99,8 +99,8 @@ def _(regime: regimes.Accumulate, n_ini: Any, lam: Any, ddof: Any) -> GaussianMo
     n_s, n_ini = broadcast(regime.n_s, n_ini)
     # prod_{i > 0} (1 - b^2/(n_ini/n_s + i)^2) by polygamma functions; b is below y/2.
     y, b, k = n_ini / n_s + 1, 1 / np.sqrt(n_s), np.arange(1, 27)
-    terms = special.polygamma(2 * k - 1, y[..., None]) * b[..., None] ** (2 * k)
-    log_s = np.log1p(-1 / n_ini) - np.sum(2 * terms / special.factorial(2 * k), axis=-1)
+    terms = scipy.special.polygamma(2 * k - 1, y[..., None]) * b[..., None] ** (2 * k)
+    log_s = np.log1p(-1 / n_ini) - np.sum(2 * terms / scipy.special.factorial(2 * k), axis=-1)
     return GaussianMoments(-np.expm1(log_s), np.exp(log_s))
 
 

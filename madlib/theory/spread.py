@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from madlib.errors import Count, Reals, Shares, require
 from madlib.theory.arguments import Length, Sizes, Values, broadcast
@@ -66,7 +65,7 @@ def log_variance_moments(
     t, n_ini, n_s, lam, ddof = broadcast(generation, n_ini, n_s, lam, ddof)
     _check_sizes(n_ini, n_s, dim)
     first, later = _step(n_ini, ddof, dim), _step(n_s, ddof, dim)
-    mean = first.mean + (t - 1) * later.mean + special.xlogy(dim * (t - 1), lam)
+    mean = first.mean + (t - 1) * later.mean + scipy.special.xlogy(dim * (t - 1), lam)
     return LogVarianceMoments(mean, first.variance + (t - 1) * later.variance)
 
 
@@ -131,7 +130,9 @@ def log_variance_quantiles(
         _quantile(q.ravel(), *cell, dim)
         for cell in zip(t.flat, n_ini.flat, n_s.flat, ddof.flat, strict=True)
     ]
-    return np.stack(found, axis=-1).reshape(q.shape + t.shape) + special.xlogy(dim * (t - 1), lam)
+    return np.stack(found, axis=-1).reshape(q.shape + t.shape) + scipy.special.xlogy(
+        dim * (t - 1), lam
+    )
 
 
 @law
@@ -207,7 +208,7 @@ def _step(n: Any, ddof: Any, dim: int) -> LogVarianceMoments:
     i = np.arange(1, dim + 1)
     z = (n - i) / 2
     mean = np.sum(_digamma_minus_log(z) + np.log1p((ddof - i) / (n - ddof)), axis=-1)
-    return LogVarianceMoments(mean, np.sum(special.polygamma(1, z), axis=-1))
+    return LogVarianceMoments(mean, np.sum(scipy.special.polygamma(1, z), axis=-1))
 
 
 def _quantile(q: Any, t: float, n_ini: float, n_s: float, ddof: float, dim: int) -> Values:
@@ -231,12 +232,18 @@ def _quantile(q: Any, t: float, n_ini: float, n_s: float, ddof: float, dim: int)
 def _digamma_minus_log(z: Any) -> Values:
     """psi(z) - log z, without cancellation at large z."""
     series = -1 / (2 * z) - 1 / (12 * z**2) + 1 / (120 * z**4) - 1 / (252 * z**6)
-    return np.where(z < 50, special.digamma(z) - np.log(z), series)
+    return np.where(z < 50, scipy.special.digamma(z) - np.log(z), series)
 
 
 def _log_phi(z: Any, u: Any) -> NDArray[np.complex128]:
     """log E exp(iu (X - E X)) where X = log Y, and Y has the Gamma distribution of shape z."""
-    direct = special.loggamma(z + 1j * u) - special.gammaln(z) - 1j * u * special.digamma(z)
+    direct = (
+        scipy.special.loggamma(z + 1j * u)
+        - scipy.special.gammaln(z)
+        - 1j * u * scipy.special.digamma(z)
+    )
     k = range(2, 15)  # the series of cumulants, where those three would cancel.
-    series = sum((1j * u) ** i * special.polygamma(i - 1, z) / special.factorial(i) for i in k)
+    series = sum(
+        (1j * u) ** i * scipy.special.polygamma(i - 1, z) / scipy.special.factorial(i) for i in k
+    )
     return np.where(u < 0.05 * z, series, direct)
