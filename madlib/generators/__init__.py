@@ -21,6 +21,7 @@ from madlib.generators.kernel_density import KernelDensity
 from madlib.generators.language_model import LanguageModel
 from madlib.generators.location import Location
 from madlib.generators.mixture import GaussianMixture, MixtureParams
+from madlib.generators.negative_guidance import SelfGuidedDiffusion, SelfGuidedGaussian
 from madlib.generators.regression import LinearRegression
 from madlib.generators.training import Training
 from madlib.generators.trigram import Trigram
@@ -40,6 +41,8 @@ __all__ = [
     "Location",
     "MixtureParams",
     "NormalParams",
+    "SelfGuidedDiffusion",
+    "SelfGuidedGaussian",
     "Training",
     "Trigram",
     "VAE",

@@ -64,6 +64,7 @@ class DiffusionParams(NamedTuple):
         spread: [C + 1, d], variance of each class, in units of scale squared.
         low, high: [d], the bounding box of the training set, to which samples are clipped.
         frequency: [C], of the labels.
+        own: of the model that keeps away from its own samples; see `negative_guidance`.
     """
 
     weights: Any
@@ -74,6 +75,7 @@ class DiffusionParams(NamedTuple):
     low: Float[Array, " d"]
     high: Float[Array, " d"]
     frequency: Float[Array, " classes"]
+    own: Any = None
 
 
 class Block(eqx.Module):
@@ -195,14 +197,13 @@ class Diffusion(TrainedGenerator):
     ) -> Float[Array, "n d"]:
         """A synthetic point for each label, [n, d]."""
         (n,) = label.shape
-        network = rebuild(self.network, params.weights)
         labels = jnp.concatenate([label, jnp.full(n, self.n_classes)])
 
         def step(state: tuple[Array, Array], stage: tuple[Array, ...]) -> tuple[Any, None]:
             points, earlier = state
             sigma, keep, new, old = stage
             both = jnp.concatenate([points, points]), jnp.full(2 * n, sigma), labels
-            conditional, free = jnp.split(self._denoise(network, params, *both)[0], 2)
+            conditional, free = jnp.split(self._denoised(params, *both), 2)
             clean = free + (conditional - free) / lam
             return (keep * points + new * clean + old * earlier, clean), None
 
@@ -211,6 +212,11 @@ class Diffusion(TrainedGenerator):
         (points, _), _ = jax.lax.scan(step, (start, jnp.zeros_like(start)), stages)
         points = params.mean[None, :] + params.scale * points
         return jnp.clip(points, params.low[None, :], params.high[None, :])
+
+    def _denoised(self, params: DiffusionParams, points, sigma, label) -> Float[Array, "n d"]:
+        """D of noisy standardized points [n, d], at sigma [n], for labels [n]."""
+        network = rebuild(self.network, params.weights)
+        return self._denoise(network, params, points, sigma, label)[0]
 
     def _statistics(self, dataset: Samples) -> DiffusionParams:
         """Parameters before training: weighted moments, bounding box and frequencies."""

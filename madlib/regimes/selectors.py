@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from madlib.datasets import Counts, Samples
+from madlib.protocols import Model
 from madlib.regimes.curated import Selector
 
 
@@ -69,7 +70,7 @@ class Posterior(Selector):
 
     Attributes:
         log_prob: of the human distribution p, points [n, d] -> [n].
-        log_prob_synthetic: (model, points) -> [n], of what the model draws.
+        log_prob_synthetic: (model, points) -> [n], of what the model draws: `drawn_log_prob`, say.
         share: s, synthetic share of the data.
         power, threshold: how the posterior is used.
     """
@@ -87,6 +88,12 @@ class Posterior(Selector):
         if self.threshold:
             return (posterior > 0.5).astype(float) * data
         return posterior**self.power * data
+
+
+def drawn_log_prob(model: Model, points: Float[Array, "n d"]) -> Float[Array, " n"]:
+    r"""Log-density of what a Gaussian draws with its bias, $N(\mu_t, \lambda \Sigma_t)$."""
+    params = model.params._replace(chol=jnp.sqrt(model.lam) * model.params.chol)
+    return model.generator.log_prob(params, points)
 
 
 class Preference(Selector):

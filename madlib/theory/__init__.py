@@ -21,6 +21,7 @@ et al. 2024 (arXiv 2410.16713); Suresh et al. 2024 (arXiv 2412.17646); He, Xu & 
 from madlib.theory.curation import (
     accumulated_selection,
     detected_share,
+    detector_moments,
     negative_guidance_variance,
     negative_guidance_weight,
     plural_preference,
@@ -82,6 +83,7 @@ __all__ = [
     "best_real_share",
     "biased_effective_sample_size",
     "detected_share",
+    "detector_moments",
     "dwindling_share_coefficient",
     "location_variance",
     "negative_guidance_variance",

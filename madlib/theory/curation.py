@@ -9,13 +9,15 @@ import scipy
 
 from madlib.errors import (
     Count,
+    Flag,
+    NonNegatives,
     OpenShares,
     Positives,
     Reals,
     Shares,
     require,
 )
-from madlib.theory.arguments import Length, Values
+from madlib.theory.arguments import Length, Values, broadcast
 from madlib.theory.law import law
 
 
@@ -120,6 +122,48 @@ def detected_share(share: Shares, *, false_positive: Shares, false_negative: Sha
     total = passed + kept
     require(np.all(total > 0), "a detector must let something pass", total, "Lower its rates.")
     return passed / total
+
+
+@law
+def detector_moments(
+    mean: Reals,
+    variance: Positives,
+    *,
+    share: OpenShares,
+    power: NonNegatives = 1,
+    threshold: Flag = False,
+) -> tuple[Values, Values]:
+    r"""Mean and variance of a crawl of which every example weighs P(human | x)^power.
+
+    Human examples are N(0, 1), a share s of the crawl is N(mean, variance), and the detector knows
+    both densities. With power 1 what is left is human, exactly; with `threshold`, what is more
+    likely human than not, it is not. Fed back, the map is the loop of a Gaussian with infinite
+    samples. By quadrature, to four digits.
+
+    Args:
+        mean, variance: [...], of the synthetic examples, as drawn.
+        share: [...], s.
+        power, threshold: as for `selectors.Posterior`.
+
+    Returns:
+        Mean and variance, [...] each.
+
+    Example:
+        >>> from madlib import theory
+        >>> [float(theory.detector_moments(0, 0.5, share=0.5, power=b)[1].round(3)) for b in (0, 1)]
+        [0.75, 1.0]
+        >>> float(theory.detector_moments(0, 0.5, share=0.5, threshold=True)[1].round(3))
+        1.908
+    """
+    m, v, s, b = (x[..., None] for x in broadcast(mean, variance, share, power))
+    x = np.linspace(-1, 1, 2**14 + 1) * (np.abs(m) + 9 * np.sqrt(1 + v))
+    human, synthetic = (1 - s) * _density(x), s * _density((x - m) / np.sqrt(v)) / np.sqrt(v)
+    crawl = human + synthetic
+    posterior = human / np.where(crawl > 0, crawl, 1)
+    kept = crawl * (posterior > 0.5 if threshold else posterior**b)
+    kept = kept / kept.sum(axis=-1, keepdims=True)
+    mean = np.sum(kept * x, axis=-1)
+    return mean, np.sum(kept * (x - mean[..., None]) ** 2, axis=-1)
 
 
 @law
