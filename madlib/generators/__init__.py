@@ -13,6 +13,7 @@ from madlib.generators.location import Location
 from madlib.generators.mixture import GaussianMixture, MixtureParams
 from madlib.generators.regression import LinearRegression, RegressionParams
 from madlib.generators.training import Training
+from madlib.generators.trigonometric import TrigonometricRegression
 from madlib.generators.trigram import Trigram, TrigramParams
 from madlib.generators.vae import VAE, VAEParams
 from madlib.generators.wgan import WGAN, WGANParams
@@ -36,6 +37,7 @@ __all__ = [
     "NormalParams",
     "RegressionParams",
     "Training",
+    "TrigonometricRegression",
     "Trigram",
     "TrigramParams",
     "VAE",

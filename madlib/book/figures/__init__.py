@@ -18,6 +18,7 @@ theme of the page. A panel alone, as a cell's last line, shows itself and saves 
     clouds        points in the plane, and normal distributions as ellipses
     images        rows of grayscale images
     heatmap       a quantity over two settings; of a ratio, diverging from 1
+    stacked       shares of a sum
     schematic     the three loops as a drawing
 
 Theory is wide and pale, under the simulation. Color is by regime (`colors=regime`), by the value of
@@ -31,6 +32,7 @@ from madlib.book.figures.page import subplots
 from madlib.book.figures.panels import Panel, figure
 from madlib.book.figures.save import SavedFigure, format_caption, save
 from madlib.book.figures.schematic import schematic
+from madlib.book.figures.stacks import stacked
 from madlib.book.figures.style import COLORS
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "points",
     "save",
     "schematic",
+    "stacked",
     "subplots",
     "trajectories",
 ]
