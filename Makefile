@@ -30,7 +30,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright --level error
-	$(BIN)/codespell --ignore-words-list ois,ot .ci .github benchmarks book madlib tests *.md *.yml *.toml Makefile
+	$(BIN)/codespell --ignore-words-list categor,ois,ot .ci .github benchmarks book madlib tests *.md *.yml *.toml Makefile
 
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --extra book --extra test --extra cluster --group lock --quiet \

@@ -24,7 +24,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from madlib import FullySynthetic, simulate, targets
 from madlib.generators import CouplingFlow, Diffusion
-from madlib.generators.training import CHUNK
+from madlib.generators.training import BLOCK
 
 N_REPEATS = 7
 
@@ -216,7 +216,7 @@ def _torch_trainer(
             module.loss(*batch).backward()
             optimizer.step()
             schedule.step()
-            if i % CHUNK == 0:
+            if i % BLOCK == 0:
                 with torch.no_grad():
                     torch._foreach_lerp_(average, weights, 0.2)
 
@@ -316,11 +316,11 @@ def TorchDiffusion(diffusion: Diffusion) -> Any:
             n = len(points)
             share = (torch.arange(n) + torch.rand(n)) / n
             deviate = torch.special.ndtri(share.clamp(1e-6, 1 - 1e-6))
-            level = torch.exp(ours.LOG_NOISE_MEAN + ours.LOG_NOISE_DEVIATION * deviate)
-            label = torch.where(torch.rand(n) < ours.WITHHELD, n_classes, labels)
-            known = ours.LOUDNESS * nn.functional.one_hot(label, n_classes + 1)
-            span = np.log(ours.MOST_NOISE / ours.LEAST_NOISE)
-            angle = torch.pi * torch.log(level / ours.LEAST_NOISE) / span
+            level = torch.exp(ours.LOG_SIGMA_MEAN + ours.LOG_SIGMA_STD * deviate)
+            label = torch.where(torch.rand(n) < ours.LABEL_DROPOUT, n_classes, labels)
+            known = ours.LABEL_SCALE * nn.functional.one_hot(label, n_classes + 1)
+            span = np.log(ours.SIGMA_MAX / ours.SIGMA_MIN)
+            angle = torch.pi * torch.log(level / ours.SIGMA_MIN) / span
             angle = angle[:, None] * torch.arange(1.0, 1 + ours.N_FREQUENCIES)
             condition = torch.cat([torch.cos(angle), torch.sin(angle), known], dim=1)
             noise = level[:, None] ** 2

@@ -136,11 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    given = [*(sys.argv[1:] if arguments is None else arguments)]
     try:
-        with (
-            _interruptible(),
-            cli.make_context("madlib", [*(arguments or sys.argv[1:])]) as context,
-        ):
+        with _interruptible(), cli.make_context("madlib", given) as context:
             cli.invoke(context)
             sys.stdout.flush()
     except click.exceptions.Exit as done:
@@ -184,10 +182,8 @@ def _book_extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        remedy = "Install it: pip install 'madlib[book]'."
-        require(
-            False, "this needs the packages of the book", f"no {error.name}", remedy, Unavailable
-        )
+        required, remedy = "this needs the packages of the book", "pip install 'madlib[book]'"
+        require(False, required, f"no {error.name}", f"Install it: {remedy}.", Unavailable)
 
 
 def _builder() -> Any:

@@ -120,7 +120,7 @@ class Rule:
         """The value, converted; ParameterError if it is not as it must be."""
         if self.array:
             array = as_reals(value, name)
-            fine = self._holds(array).all()
+            fine = (self._holds(array) & (not self.whole or array % 1 == 0)).all()
         else:
             fine = is_number(value) and (not self.whole or value == int(value))
             fine = fine and bool(self._holds(value))
@@ -130,7 +130,8 @@ class Rule:
         return int(value) if self.whole else float(value)
 
     def __str__(self) -> str:
-        kind = "a whole number" if self.whole else "numbers" if self.array else "a number"
+        kind = "numbers" if self.array else "a number"
+        kind = kind.replace("number", "whole number") if self.whole else kind
         if math.isinf(self.low) and math.isinf(self.high):
             return kind
         if math.isinf(self.high):
@@ -177,6 +178,7 @@ else:  # Rules convert: at run time whatever converts will do.
     Int = Float = Bool = Any
 Count = Annotated[Int, Rule(1, MAX_SIZE, whole=True)]
 Natural = Annotated[Int, Rule(0, MAX_SIZE, whole=True)]
+AtLeastTwo = Annotated[Int, Rule(2, MAX_SIZE, whole=True)]
 Binary = Annotated[Int, Rule(0, 1, whole=True)]
 Flag = Annotated[Bool, flag]
 Positive = Annotated[Float, Rule(0, open=True)]

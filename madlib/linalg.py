@@ -3,9 +3,9 @@
 Covariances are kept as lower triangular roots, cov = root root^T: products of roots stay accurate
 and semi-definite where a collapsing covariance would not.
 
-Every call of LAPACK here is sequential under vmap: its batched kernels wait for threads of the pool
-that they run in, and with enough of them at once wait for ever (jaxlib 0.10). The cores are kept
-busy by the devices.
+Every call of LAPACK here is sequential under vmap. Its batched kernels wait for threads of the pool
+in which they run themselves, and enough of them at once are a deadlock (jaxlib 0.10). Devices, not
+kernels, are spread over the cores.
 """
 
 import jax
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-MAX_UNROLLED_DIM = 2  # up to here linear algebra is written out; beyond, LAPACK.
+MAX_UNROLLED_DIM = 2  # up to here linear algebra is elementwise; beyond, LAPACK.
 
 
 def triangular_root(columns: Float[Array, "d m"]) -> Float[Array, "d d"]:
@@ -60,9 +60,10 @@ def solve_positive(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> F
     return vector / matrix[0] if len(vector) == 1 else _solve_positive(matrix, vector)
 
 
+@jax.custom_batching.sequential_vmap
 def qr_upper(rows: Float[Array, "n d"]) -> Float[Array, "k d"]:
-    """The upper triangle of QR, k = min(n, d)."""
-    return _qr_upper(rows)
+    """The upper triangular factor of QR, k = min(n, d)."""
+    return jnp.linalg.qr(rows, mode="r")
 
 
 def procrustes_squared(a: Float[Array, "d d"], b: Float[Array, "d d"]) -> Float[Array, ""]:
@@ -92,7 +93,7 @@ def origin_of(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _gram_schmidt(columns: Float[Array, "d m"]) -> Float[Array, "d d"]:
-    """Orthogonalizes row after row: elementwise work, fastest for a handful of dimensions."""
+    """Orthogonalizes row after row: elementwise, fastest for a handful of dimensions."""
     d = columns.shape[0]
     rest = list(columns)
     root = [[jnp.zeros_like(columns[0, 0]) for _ in range(d)] for _ in range(d)]
@@ -108,18 +109,16 @@ def _gram_schmidt(columns: Float[Array, "d m"]) -> Float[Array, "d d"]:
 
 def _qr_root(columns: Float[Array, "d m"]) -> Float[Array, "d d"]:
     d, m = columns.shape
-    padded = columns if m >= d else jnp.pad(columns, ((0, 0), (0, d - m)))
-    upper = jnp.linalg.qr(padded.T, mode="r")
-    sign = jnp.where(jnp.diagonal(upper) < 0, -1.0, 1.0)
-    return (sign[:, None] * upper).T
+    padded = jnp.pad(columns, ((0, 0), (0, max(d - m, 0))))
+    return _nonnegative_diagonal(jnp.linalg.qr(padded.T, mode="r").T)
 
 
 @jax.custom_batching.sequential_vmap
 def _cholesky_or_qr(columns: Float[Array, "d m"]) -> Float[Array, "d d"]:
-    """Cholesky of the Gram matrix, 20 times faster than QR, and QR where that would not do.
+    """Cholesky of the Gram matrix, 20 times faster than QR, and QR where it is inaccurate.
 
-    Squaring costs half the digits: a root whose pivots differ by more than a factor 30 (or a
-    singular one, where Cholesky is NaN) is taken by QR instead.
+    Squaring loses half the digits: a root whose pivots differ by more than a factor 30 (or a
+    singular one, where Cholesky is NaN) is computed by QR instead.
     """
     root = jax.lax.linalg.cholesky(columns @ columns.T, symmetrize_input=False)
     pivots = jnp.diagonal(root)
@@ -138,11 +137,6 @@ def _solve_positive(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> 
 
 
 @jax.custom_batching.sequential_vmap
-def _qr_upper(rows: Float[Array, "n d"]) -> Float[Array, "k d"]:
-    return jnp.linalg.qr(rows, mode="r")
-
-
-@jax.custom_batching.sequential_vmap
 def _polar_factor(matrix: Float[Array, "d d"]) -> Float[Array, "d d"]:
     """Nearest orthogonal matrix."""
     left, _, right = jnp.linalg.svd(matrix)
@@ -150,11 +144,11 @@ def _polar_factor(matrix: Float[Array, "d d"]) -> Float[Array, "d d"]:
 
 
 def _procrustes_squared_2d(a: Array, b: Array, gap: Array) -> Float[Array, ""]:
-    """The same in closed form: det(b^T a) >= 0, so U is a rotation.
+    """Closed form of `procrustes_squared`: det(b^T a) >= 0, so that U is a rotation.
 
     Its angle is that of (trace, antisymmetric part) of b^T a. Written in gap = a - b and in U - 1,
-    which both keep their digits when a and b are near. When they are not, a takes the place of
-    gap: the rounding of b is no angle, and a = 0 has none.
+    which both keep their digits where a and b are near. Elsewhere a takes the place of gap: no
+    angle comes from the rounding of b, and none is needed for a = 0.
     """
     along = b[0, 0] * a[0, 0] + b[1, 0] * a[1, 0] + b[1, 1] * a[1, 1]
     turned = jnp.where(jnp.sum(gap**2) < jnp.sum(b**2) / 4, gap, a)
@@ -174,5 +168,5 @@ def _procrustes_squared_2d(a: Array, b: Array, gap: Array) -> Float[Array, ""]:
 
 
 def _nonnegative_diagonal(chol: Float[Array, "d d"]) -> Float[Array, "d d"]:
-    """Flips columns so that the diagonal is not negative; the covariance is the same."""
+    """The root of the same covariance with a non-negative diagonal."""
     return jnp.where(jnp.diagonal(chol) < 0, -1.0, 1.0)[None, :] * chol

@@ -1,11 +1,12 @@
-"""Random numbers at a cost that does not grow with n: chi-square, binomial, multinomial, rows.
+"""Random variables at a cost that does not grow with n: chi-square, binomial, multinomial, rows.
 
 `jax.random.chisquare` and `jax.random.binomial` lose their accuracy in single precision at large n
-and take most of the time of an exact loop.
+(their acceptance tests cancel) and take most of the time of an exact loop.
 """
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,18 +19,18 @@ ABOVE_MINUS_ONE = np.nextafter(np.float32(-1), np.float32(0))  # where erf_inv i
 def wishart_root(
     key: Key[Array, ""], normals: Float[Array, " m"], dof: Float[Array, ""]
 ) -> Float[Array, "d d"]:
-    """B, lower triangular, with B B^T ~ Wishart(I, dof): Bartlett's decomposition (1933).
+    """Lower triangular B with B B^T ~ Wishart(I, dof): Bartlett's decomposition (1933).
 
-    Chi variables of dof, dof - 1, ... degrees of freedom on the diagonal, normals below. Of fewer
-    degrees of freedom than dimensions come as many columns, and zeros.
+    Chi variables of dof, dof - 1, ... degrees of freedom on the diagonal, normals below. With fewer
+    degrees of freedom than dimensions only the first dof columns are not zero.
 
     Args:
-        key: of the chi variables where they are rejected.
-        normals: [d (d + 1) / 2], standard normal, the diagonal first.
-        dof: [], whole, at least 0.
+        key: PRNG key, of the chi variables.
+        normals: [d (d + 1) / 2], standard normal, those of the diagonal first.
+        dof: [], degrees of freedom, a whole number; at most 0 gives zeros.
     """
     d = math.isqrt(2 * len(normals))
-    below = jnp.zeros((d, d)).at[jnp.tril_indices(d, -1)].set(normals[d:])
+    below = jnp.zeros((d, d), normals.dtype).at[jnp.tril_indices(d, -1)].set(normals[d:])
     each = dof - jnp.arange(d, dtype=dof.dtype)
     alive = each > 0
     chi = jnp.sqrt(chi_square(key, normals[:d], jnp.where(alive, each, 1.0)))
@@ -39,12 +40,16 @@ def wishart_root(
 def chi_square(
     key: Key[Array, ""], normal: Float[Array, " d"], dof: Float[Array, " d"]
 ) -> Float[Array, " d"]:
-    """Chi-square variables [d] of whole-numbered degrees of freedom dof [d], each at least 1.
+    """Independent chi-square variables [d] from standard normals [d].
 
-    `jax.random.chisquare` takes most of the time of an exact loop and its acceptance test cancels
-    in single precision when dof is large. From 30 degrees of freedom on, the chi-square quantile of
-    a standard normal is used, whose distribution function is right to 6e-8, the resolution of a
-    single-precision uniform; for 1, its square; between, rejection, with random numbers from key.
+    From 30 degrees of freedom on, the chi-square quantile of the normal, whose distribution
+    function is exact to 6e-8, the resolution of a single-precision uniform; for 1, its square;
+    between, rejection, with random numbers from key.
+
+    Args:
+        key: PRNG key.
+        normal: [d], standard normal.
+        dof: [d], degrees of freedom, whole numbers of at least 1.
     """
     large = dof >= 30
     quantile = chi_square_quantile(normal, jnp.where(large, dof, 30.0))
@@ -53,7 +58,7 @@ def chi_square(
 
 
 def chi_square_quantile(z: Array, dof: Array) -> Array:
-    r"""Quantile of the chi-square law at the normal quantile z, for dof >= 30.
+    r"""Quantile of the chi-square distribution at the normal quantile z, for dof >= 30.
 
     $\chi^2 = k (1 + w / \sqrt k)^3$ (Wilson & Hilferty 1931), with w carried to the sixth power of
     $1 / \sqrt k$ by matching the two densities term by term. The error of the distribution function
@@ -72,31 +77,31 @@ def chi_square_quantile(z: Array, dof: Array) -> Array:
         root2 / 7873200 * z * (((301 * z2 - 1519) * z2 - 32769) * z2 - 79349),
     )
     w = functools.reduce(lambda total, term: term + s * total, reversed(terms))
-    excess = s * w  # of the order of 1e-6 at k = 10^12: added to 1, it would lose its digits.
+    excess = s * w  # of the order of 1e-6 at k = 10^12: 1 + excess would lose its digits.
     return dof + dof * excess * (3 + excess * (3 + excess))
 
 
 def _chi_square_by_rejection(
     key: Key[Array, ""], dof: Array, value: Array, accepted: Array
 ) -> Array:
-    """Marsaglia & Tsang 2000: a cube (1 + y)^3 of a normal y, nearly always accepted."""
+    """Marsaglia & Tsang 2000: the cube (1 + y)^3 of a normal y, mostly accepted."""
     scale = jnp.maximum(dof / 2, 1.0) - 1 / 3
     spread = 1 / jnp.sqrt(9 * scale)
 
-    def propose(state):
+    def propose(state: tuple[Array, ...]) -> tuple[Array, ...]:
         key, value, accepted = state
         key, k_normal, k_uniform = jax.random.split(key, 3)
-        y = jnp.maximum(spread * jax.random.normal(k_normal, dof.shape), -1 + 1e-6)
+        y = jnp.maximum(spread * jax.random.normal(k_normal, dof.shape, dof.dtype), -1 + 1e-6)
         bound = scale * (3 * (jnp.log1p(y) - y + y**2 / 2) - y**3)
-        good = jnp.log(jax.random.uniform(k_uniform, dof.shape)) < bound
+        good = jnp.log(jax.random.uniform(k_uniform, dof.shape, dof.dtype)) < bound
         return key, jnp.where(accepted, value, 2 * scale * (1 + y) ** 3), accepted | good
 
     start = key, value, accepted
     return jax.lax.while_loop(lambda state: ~state[2].all(), propose, start)[1]
 
 
-def multinomial(key: Key[Array, ""], n, probs: Float[Array, " k"]) -> Float[Array, " k"]:
-    """Counts [k] of n draws from probs [k]: binomials that halve the symbols, level by level."""
+def multinomial(key: Key[Array, ""], n: Any, probs: Float[Array, " k"]) -> Float[Array, " k"]:
+    """Counts [k] of n draws from probs [k], by binomial splits of a binary tree of the symbols."""
     (k,) = probs.shape
     n_levels = max(k - 1, 1).bit_length()
     width = 2**n_levels
@@ -108,26 +113,31 @@ def multinomial(key: Key[Array, ""], n, probs: Float[Array, " k"]) -> Float[Arra
         share = left / jnp.where(total > 0, total, 1.0)
         shares.append(jnp.pad(share, (0, width - share.size)))
 
-    def halve(count, level):
+    def split(count: Array, level: tuple[Array, Array]) -> tuple[Array, None]:
         k_level, share = level
         left = binomial(k_level, count, share)
         return jnp.stack([left, count - left], axis=-1).reshape(-1)[:width], None
 
-    start = jnp.zeros(width, probs.dtype).at[0].set(n)
+    start = jnp.zeros(width, probs.dtype).at[0].set(jnp.asarray(n, probs.dtype))
     levels = jax.random.split(key, n_levels), jnp.stack(shares[::-1])
-    return jax.lax.scan(halve, start, levels)[0][:k]
+    return jax.lax.scan(split, start, levels)[0][:k]
 
 
 def binomial(key: Key[Array, ""], n: Array, prob: Array) -> Array:
-    """Binomial counts for any n up to 10^12 and beyond, elementwise.
+    """Binomial counts, elementwise, for n up to 10^15.
 
-    `jax.random.binomial` loses its exactness in single precision (its acceptance test cancels: the
-    variance is 40 % too large at n = 10^8), is slow for rare events and slow to compile. Instead:
+    `jax.random.binomial` is inexact in single precision (its variance is 40 % too large at n =
+    10^8), slow for rare events and slow to compile. In its place:
 
     * mean <= 10: inversion of the distribution function, term by term;
     * variance > 1000: the normal quantile corrected to second order (Cornish & Fisher 1938), within
       2e-5 of the binomial distribution function;
     * between: rejection, with n over 10^6 (necessarily a rare event) cut to 10^6 at the same mean.
+
+    Args:
+        key: PRNG key.
+        n: trials, whole numbers stored in floats.
+        prob: probabilities, of the shape of n.
     """
     k_quantile, k_rejection = jax.random.split(key)
     rare = jnp.minimum(prob, 1 - prob)
@@ -135,8 +145,8 @@ def binomial(key: Key[Array, ""], n: Array, prob: Array) -> Array:
     variance = mean * (1 - rare)
     is_few = mean <= 10
     is_some = ~is_few & (variance <= 1000)
-    # One number for both inverse distribution functions, of which each count needs one.
-    signed = jax.random.uniform(k_quantile, n.shape, minval=ABOVE_MINUS_ONE, maxval=1.0)
+    # One number for both inverse distribution functions: a count uses one of them.
+    signed = jax.random.uniform(k_quantile, n.shape, n.dtype, ABOVE_MINUS_ONE, 1.0)
     few = _binomial_by_inversion(
         (1 + signed) / 2, jnp.where(is_few, n, 0.0), jnp.where(is_few, rare, 0.0)
     )
@@ -149,10 +159,10 @@ def binomial(key: Key[Array, ""], n: Array, prob: Array) -> Array:
 
 
 def _binomial_by_inversion(uniform: Array, n: Array, prob: Array) -> Array:
-    """The smallest count whose distribution function exceeds a uniform, found by counting up."""
+    """The smallest count whose distribution function exceeds a uniform, by summing up terms."""
     odds = prob / (1 - prob)
 
-    def climb(state):
+    def next_count(state: tuple[Array, ...]) -> tuple[Array, ...]:
         count, term, rest, found = state
         rest = rest - term
         found = found | (rest < 0) | (count >= n)
@@ -161,12 +171,13 @@ def _binomial_by_inversion(uniform: Array, n: Array, prob: Array) -> Array:
 
     first = jnp.exp(n * jnp.log1p(-prob))
     start = jnp.zeros_like(n), first, uniform, jnp.zeros(n.shape, bool)
-    more = lambda state: ~(state[3] | (state[1] == 0)).all()  # noqa: E731
-    return jax.lax.while_loop(more, climb, start)[0]
+    return jax.lax.while_loop(lambda state: ~(state[3] | (state[1] == 0)).all(), next_count, start)[
+        0
+    ]
 
 
 def _binomial_by_rejection(key: Key[Array, ""], n: Array, prob: Array, wanted: Array) -> Array:
-    """Hormann 1993, algorithm BTRS without its squeeze: a transformed uniform, mostly accepted."""
+    """Hörmann 1993, algorithm BTRS without its squeeze: a transformed uniform, mostly accepted."""
     mean = n * prob
     deviation = jnp.sqrt(mean * (1 - prob))
     width = 1.15 + 2.53 * deviation
@@ -174,17 +185,17 @@ def _binomial_by_rejection(key: Key[Array, ""], n: Array, prob: Array, wanted: A
     height = (2.83 + 5.1 / width) * deviation
     mode = jnp.floor((n + 1) * prob)
 
-    def propose(state):
+    def propose(state: tuple[Array, ...]) -> tuple[Array, ...]:
         key, value, accepted = state
         key, k_uniform = jax.random.split(key)
-        place, level = jax.random.uniform(k_uniform, (2, *n.shape))
-        place = place - 0.5
-        room = jnp.maximum(0.5 - jnp.abs(place), 1e-7)
-        count = jnp.floor((2 * tilt / room + width) * place + mean + 0.5)
+        u, v = jax.random.uniform(k_uniform, (2, *n.shape), n.dtype)
+        u = u - 0.5
+        us = jnp.maximum(0.5 - jnp.abs(u), 1e-7)
+        count = jnp.floor((2 * tilt / us + width) * u + mean + 0.5)
         inside = (count >= 0) & (count <= n)
         count = jnp.where(inside, count, mode)
         ratio = _log_binomial_ratio(n, prob, mode, count)
-        good = inside & (jnp.log(level * height / (tilt / room**2 + width)) <= ratio)
+        good = inside & (jnp.log(v * height / (tilt / us**2 + width)) <= ratio)
         return key, jnp.where(accepted, value, count), accepted | good
 
     start = key, jnp.zeros_like(n), ~wanted
@@ -192,7 +203,7 @@ def _binomial_by_rejection(key: Key[Array, ""], n: Array, prob: Array, wanted: A
 
 
 def _log_binomial_ratio(n: Array, prob: Array, mode: Array, count: Array) -> Array:
-    """log P(count)/P(mode) by Stirling's series, arranged so that nothing large cancels."""
+    """log P(count) / P(mode) by Stirling's series, arranged so that no large terms cancel."""
     gap = count - mode
     drift = gap * jnp.log((n - mode + 1) / (mode + 1) * prob / (1 - prob))
     lower = (count + 0.5) * jnp.log1p(gap / (mode + 1))
@@ -218,22 +229,15 @@ def _binomial_by_normal_quantile(z: Array, n: Array, prob: Array) -> Array:
     return jnp.clip(jnp.round(n * prob + deviation * quantile), 0.0, n)
 
 
-def draw_rows(
-    key: Key[Array, ""], weight: Float[Array, " n"], shape: tuple[int, ...]
-) -> Int[Array, "..."]:
-    """Rows of a dataset drawn by weight, with replacement.
-
-    None of weight 0, where the other weights are whole numbers, as those of all regimes are; with
-    others, whose sum is rounded, one such row in millions.
-    """
-    return rows_at(jax.random.uniform(key, shape), weight)
-
-
 def rows_at(uniform: Float[Array, "..."], weight: Float[Array, " n"]) -> Int[Array, "..."]:
-    """Rows that uniform numbers in [0, 1] select in proportion to weights [n]."""
+    """Rows that uniform numbers in [0, 1] select in proportion to weights [n].
+
+    Rows of weight 0 are never selected if all weights are whole numbers with a sum below 2^24. The
+    sum of other weights is rounded, and one row in millions may be such a one.
+    """
     cumulative = jnp.cumsum(weight)
     rows = jnp.searchsorted(cumulative, uniform * cumulative[-1], side="right")
-    # The last row of positive weight, where rounding leads beyond it.
+    # The last row of positive weight, where rounding exceeds it.
     return jnp.minimum(rows, jnp.argmax(cumulative))
 
 
@@ -241,6 +245,6 @@ def rows_and_normals(
     key: Key[Array, ""], weight: Float[Array, " m"], n: int, d: int
 ) -> tuple[Array, Array]:
     """n row numbers drawn by weight [m], and as many standard normal points [n, d]."""
-    # One call for both: programs compile faster than with a call for each.
+    # One call for both, which compiles faster than two.
     normals = jax.random.normal(key, (d + 1, n))
     return rows_at(jax.scipy.special.ndtr(normals[0]), weight), normals[1:].T

@@ -1,6 +1,7 @@
 """Many replicates of the loop: check, plan, run, gather."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,7 +25,7 @@ from madlib.checks import (
     grid_of,
     guilty,
 )
-from madlib.errors import Count, MadlibError, Natural, checked
+from madlib.errors import Count, Diverged, Natural, Unavailable, checked
 from madlib.loop import Loop, first, later, training_set
 from madlib.trajectory import Trajectory
 
@@ -106,7 +107,7 @@ def _naming_the_guilty(key: Any, loop: Loop) -> Iterator[None]:
     """What JAX says of a reader's own part, in one line that names it."""
     try:
         yield
-    except MadlibError:
+    except (Diverged, Unavailable):
         raise
     except Exception as error:
         if (named := guilty(key, loop)) is not None:
@@ -123,7 +124,8 @@ def _run(
         total=len(plan.starts) * (1 + len(spans)),
         desc=type(constant.regime).__name__,
         delay=5,
-        disable=False if "ipykernel" in sys.modules else None,  # None: where nobody watches.
+        # Here tqdm would not look for its variable itself. None: no bar where there is no terminal.
+        disable="TQDM_DISABLE" in os.environ or (None if "ipykernel" not in sys.modules else False),
         leave=False,
     )
 

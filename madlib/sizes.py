@@ -16,26 +16,28 @@ def map_numbers(function: Callable[[str, str, Any], Any], regime: T) -> T:
     Numbers are the fields annotated `Size` or `Number`; kind is "size" or "number".
     """
 
-    def field(path: tuple) -> tuple[str, str | None]:
-        owner: Any = regime
-        name, kind = "", None
-        for step in path:
-            if isinstance(step, GetAttrKey):
-                name, kind = step.name, _kind(type(owner), step.name)
-                owner = getattr(owner, name)
-            else:
-                owner = owner[getattr(step, "key", getattr(step, "idx", None))]
-        return name, kind
+    return jax.tree_util.tree_map_with_path(
+        lambda path, value: _apply(function, *_field(regime, path), value),
+        regime,
+        is_leaf=lambda path, _: _field(regime, path)[1] is not None,  # lists and None, too.
+        is_leaf_takes_path=True,
+    )
 
-    def at(path: tuple, value: Any) -> Any:
-        name, kind = field(path)
-        return value if kind is None else function(name, kind, value)
 
-    # Whatever stands for a number is one: lists, None, an empty dict.
-    def is_number(path: tuple, node: Any) -> bool:
-        return field(path)[1] is not None
+def _apply(function: Callable, name: str, kind: str | None, value: Any) -> Any:
+    return value if kind is None else function(name, kind, value)
 
-    return jax.tree_util.tree_map_with_path(at, regime, is_leaf=is_number, is_leaf_takes_path=True)
+
+def _field(regime: Any, path: tuple) -> tuple[str, str | None]:
+    """Name and kind of the field at a path."""
+    name, kind, owner = "", None, regime
+    for step in path:
+        if isinstance(step, GetAttrKey):
+            name, kind = step.name, _kind(type(owner), step.name)
+            owner = getattr(owner, name)
+        else:
+            owner = owner[getattr(step, "key", getattr(step, "idx", None))]
+    return name, kind
 
 
 def _kind(cls: type, name: str) -> str | None:

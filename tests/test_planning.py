@@ -3,18 +3,11 @@
 import jax
 import numpy as np
 import pytest
-from madlib.parameters import ParameterError
 
-from madlib import (
-    FreshData,
-    FullySynthetic,
-    Gaussian,
-    KernelDensity,
-    metrics,
-    planning,
-    targets,
-    theory,
-)
+from madlib import FreshData, FullySynthetic, Gaussian, metrics, planning, targets, theory
+from madlib.errors import ParameterError
+from madlib.generators import KernelDensity
+from madlib.regimes import Weighted
 
 N = np.array([10.0, 100.0, 1000.0, 10_000.0])
 CURVE = 5 / N
@@ -47,8 +40,8 @@ def test_extrapolates_as_one_over_n():
     [
         ((5 / 5.0, N, CURVE), ["smaller n", "extrapolate=True"]),
         ((5 / 1e5, N, CURVE), ["larger n", "0.0005"]),
-        ((np.nan, N, CURVE), ["finite numbers"]),
-        ((0.0, N, CURVE), ["must be positive"]),
+        ((np.nan, N, CURVE), ["finite and real"]),
+        ((0.0, N, CURVE), ["distance must be numbers > 0"]),
         ((0.1, N, CURVE[::-1]), ["strictly decrease"]),
         ((0.1, N[:1], CURVE[:1]), ["m >= 2"]),
         ((0.1, N, CURVE[:2]), ["(4,)", "(2,)"]),
@@ -81,7 +74,7 @@ def test_a_loop_without_limit_is_refused():
 
 
 def test_tolerance_is_a_number():
-    with pytest.raises(ParameterError, match="tolerance must be > 0; got nan"):
+    with pytest.raises(ParameterError, match="tolerance must be a number > 0; got nan"):
         planning.generations_to_limit(FreshData(100, 100), dim=1, n_ini=100, tolerance=np.nan)
 
 
@@ -110,8 +103,8 @@ def test_only_an_exact_gaussian_has_a_known_limit():
 
 
 def test_a_grid_settles_at_its_fixed_points(monkeypatch):
-    monkeypatch.setattr(planning, "BATCH_SIZE", 4000)  # of one dimension, more fit.
-    monkeypatch.setattr(planning, "LENGTHS", (50, 240))
+    monkeypatch.setattr(planning.limit, "BATCH_SIZE", 4000)  # of one dimension, more fit.
+    monkeypatch.setattr(planning.limit, "LENGTHS", (50, 240))
     n_r, n_s, lam = np.array([20, 200]), np.array([[10], [300]]), np.array([[[0.6]], [[1.0]]])
     record = (metrics.total_variance, metrics.mean_error_squared)
     limit = planning.simulate_to_limit(
@@ -125,7 +118,7 @@ def test_a_grid_settles_at_its_fixed_points(monkeypatch):
         tolerance=1e-4,
         record=record,
     )
-    v, s = theory.fresh_data_limit(n_r, n_s, lam=lam)
+    v, s = theory.limit(FreshData(n_r, n_s), lam=lam)
     assert limit.generation.shape == (2, 2, 2)
     for metric, expected in zip(record, (s, v), strict=True):
         sample = limit.record[metric.__name__]
@@ -133,3 +126,20 @@ def test_a_grid_settles_at_its_fixed_points(monkeypatch):
         se = sample.std(-1, ddof=1) / np.sqrt(4000)
         z = (sample.mean(-1) - expected) / se
         assert np.abs(z).max() <= 5, z
+
+
+def test_weighted_loops_settle_too():
+    regime = Weighted(FreshData([10, 40], 40), 2.0)
+    limit = planning.simulate_to_limit(
+        jax.random.key(1),
+        Gaussian(1),
+        regime,
+        targets.standard_normal(1),
+        n_ini=10,
+        n_replicates=4000,
+        tolerance=1e-3,
+        record=(metrics.total_variance,),
+    )
+    sample, (_, expected) = limit.record["total_variance"], theory.limit(regime)
+    z = (sample.mean(-1) - expected) / (sample.std(-1, ddof=1) / np.sqrt(4000))
+    assert np.abs(z).max() <= 5, z

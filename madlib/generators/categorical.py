@@ -2,21 +2,22 @@ r"""The categorical distribution over k symbols: words, letters, alleles.
 
 $p_t$ is the vector of probabilities. Sampling with bias $\lambda$ is sampling at temperature
 $\lambda$: probabilities proportional to $p^{1/\lambda}$, which as $\lambda \to 0$ leaves only the
-mode(s). n draws enter the next fit only through their counts, one multinomial. At $\lambda = 1$ the
-fully synthetic loop is the Wright-Fisher model of genetic drift, and real data is migration (Wright
-1931).
+mode(s). n draws enter the next fit only through their counts, which are multinomial. At $\lambda =
+1$ the fully synthetic loop is the Wright-Fisher model of genetic drift, with real data in the part
+of migration (Wright 1931).
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Counts, Samples
-from madlib.errors import Count, Flag, check_fields
-from madlib.protocols import Generator, Space
+from madlib.errors import Count, Flag
+from madlib.generators.points import PointGenerator
+from madlib.protocols import Space
 from madlib.random import multinomial
 
 
@@ -31,21 +32,23 @@ class CategoricalParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Categorical(Generator):
+class Categorical(PointGenerator):
     """Categorical distribution fitted by relative frequencies (maximum likelihood).
 
     Attributes:
         n_symbols: k.
-        exact: True draws counts by one multinomial; False draws the symbols and counts them.
+        exact: True draws counts from the multinomial distribution; False draws symbols and counts
+            them.
+
+    Example:
+        >>> Categorical(n_symbols=3).fit(None, Counts(jnp.array([6.0, 2.0, 0.0]))).probs.tolist()
+        [0.75, 0.25, 0.0]
     """
 
     n_symbols: Count
     exact: Flag = True
     dim = 1
     minimum_weight = 1
-
-    def __post_init__(self):
-        check_fields(self)
 
     @property
     def space(self) -> Space:
@@ -57,15 +60,16 @@ class Categorical(Generator):
         symbols = dataset.points[:, 0].astype(int)
         return Counts(jnp.zeros(self.n_symbols).at[symbols].add(dataset.weight))
 
-    def fit(self, key: Key[Array, ""], dataset: Counts) -> CategoricalParams:
+    def fit(self, key: Key[Array, ""] | None, dataset: Samples | Counts) -> CategoricalParams:
         """Relative frequencies; deterministic, the key is not used."""
         del key
-        return CategoricalParams(dataset.count / dataset.count.sum())
+        (count,) = self.summarize(dataset)
+        return CategoricalParams(count / count.sum())
 
-    def draw(self, key: Key[Array, ""], params: CategoricalParams, n, lam=1.0) -> Counts | Samples:
+    def draw(self, key: Key[Array, ""], params: CategoricalParams, n: Any, lam=1.0) -> Any:
         """Counts of n draws, without the draws: the cost does not depend on n."""
         if not self.exact:
-            return Samples.of(self.sample(key, params, n, lam))
+            return super().draw(key, params, n, lam)
         return Counts(multinomial(key, n, tempered(params.probs, lam)))
 
     def sample(self, key: Key[Array, ""], params: CategoricalParams, n: int, lam=1.0) -> Array:
@@ -74,7 +78,7 @@ class Categorical(Generator):
         return jax.random.categorical(key, logits, shape=(n, 1)).astype(params.probs.dtype)
 
 
-def tempered(probs: Float[Array, " k"], lam) -> Float[Array, " k"]:
+def tempered(probs: Float[Array, " k"], lam: Any) -> Float[Array, " k"]:
     r"""$p^{1/\lambda}$, normalized: probs [k] at temperature $\lambda$; at 0, the mode(s) only."""
     relative = probs / probs.max()
     modes = (relative == 1).astype(probs.dtype)

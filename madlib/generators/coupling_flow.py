@@ -5,17 +5,20 @@ half of the coordinates as it is and moves the other by
 
     z_b = (x_b - shift(x_a)) exp(-log_scale(x_a)),
 
-shift and log_scale being a network of the half that stays; the half just moved stays in the next
-coupling. The density is exact,
-$\log p(x) = \log N(z; 0, I) - \sum \log\text{scale}$, and so is the fit's objective, the mean
-negative log-likelihood. m and s are the mean and the standard deviation of the training set.
+where shift and log_scale are a network's functions of the half that stays; the half just moved
+stays in the next coupling. The density is exact,
+
+    log p(x) = log N(z; 0, I) - sum of all log_scale - sum log s,
+
+and so is the objective of the fit, the mean negative log-likelihood. m and s are the mean and the
+standard deviation of the training set.
 
 Sampling with bias $\lambda$ draws the latent from $N(0, \lambda I)$ (Alemohammad et al. 2023,
 Appendix E).
 """
 
 import dataclasses
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -23,13 +26,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Samples
-from madlib.errors import MAX_SIZE, Count, Rule
+from madlib.errors import AtLeastTwo, Count
 from madlib.generators.layers import dense, rebuild, silu, untrained
 from madlib.generators.points import TrainedGenerator, normalization
 from madlib.generators.training import Training, train
 
-# Per coupling. With much more, what a flow says beyond its training set explodes, and the next one
-# trains on that.
+# Of each coupling. With a much larger bound the tails of a flow explode outside its training set,
+# and so does the training set of the next generation.
 MAX_LOG_SCALE = 1.0
 
 
@@ -49,16 +52,23 @@ class FlowParams(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class CouplingFlow(TrainedGenerator):
-    """Flow fitted by maximum likelihood.
+    """Normalizing flow fitted by maximum likelihood.
 
     Attributes:
         dim: d, at least 2.
         n_couplings: K.
         hidden: width of the two hidden layers of each coupling's network.
         training: by default 20 epochs of 10,000 examples, 256 at a time.
+
+    Example:
+        >>> flow = CouplingFlow(2, n_couplings=2, hidden=8, training=Training(10, 16, 1e-2))
+        >>> data = Samples.of(jax.random.normal(jax.random.key(0), (50, 2)))
+        >>> params = flow.fit(jax.random.key(1), data)
+        >>> flow.log_prob(params, data.points).shape
+        (50,)
     """
 
-    dim: Annotated[int, Rule(2, MAX_SIZE, whole=True)]
+    dim: AtLeastTwo
     n_couplings: Count = 8
     hidden: Count = 64
     training: Training = Training(n_steps=780, batch_size=256, learning_rate=2e-3)
@@ -74,8 +84,7 @@ class CouplingFlow(TrainedGenerator):
     def fit(self, key: Key[Array, ""], dataset: Samples) -> FlowParams:
         mean, scale = normalization(dataset)
 
-        def loss(network, noise, batch):
-            del noise
+        def loss(network: list[eqx.nn.MLP], _: None, batch: Samples) -> Float[Array, ""]:
             return -jnp.mean(self._log_prob(network, batch.points))
 
         standard = dataset._replace(points=(dataset.points - mean[None, :]) / scale[None, :])

@@ -13,16 +13,16 @@ collapses for ten thousand generations.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Moments, Samples
-from madlib.errors import Binary, Count, Flag, check_fields
+from madlib.errors import Binary, Count, Flag
+from madlib.generators.points import PointGenerator
 from madlib.linalg import log_normals
-from madlib.protocols import Generator
 from madlib.random import wishart_root
 
 
@@ -44,7 +44,7 @@ class NormalParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Gaussian(Generator):
+class Gaussian(PointGenerator):
     r"""Gaussian fitted by its moments.
 
     Attributes:
@@ -58,9 +58,6 @@ class Gaussian(Generator):
     ddof: Binary = 1
     exact: Flag = True
 
-    def __post_init__(self):
-        check_fields(self)
-
     @property
     def minimum_weight(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.ddof + 1
@@ -68,28 +65,29 @@ class Gaussian(Generator):
     def summarize(self, dataset: Samples | Moments) -> Moments:
         return Moments.of(dataset) if isinstance(dataset, Samples) else dataset
 
-    def fit(self, key: Key[Array, ""], dataset: Moments) -> NormalParams:
+    def fit(self, key: Key[Array, ""] | None, dataset: Samples | Moments) -> NormalParams:
         """Mean and covariance = scatter / divisor; deterministic, the key is not used."""
         del key
-        divisor = dataset.weight - self.ddof * (dataset.weight_squared / dataset.weight)
-        return NormalParams(dataset.mean, dataset.root / jnp.sqrt(divisor))
+        weight, weight_squared, mean, root = self.summarize(dataset)
+        divisor = weight - self.ddof * (weight_squared / weight)
+        return NormalParams(mean, root / jnp.sqrt(divisor))
 
-    def draw(self, key: Key[Array, ""], params: NormalParams, n, lam=1.0) -> Moments | Samples:
+    def draw(self, key: Key[Array, ""], params: NormalParams, n: Any, lam=1.0) -> Any:
         """Moments of n draws, without the draws: O(d^2) random numbers for any n."""
         if not self.exact:
-            return Samples.of(self.sample(key, params, n, lam))
+            return super().draw(key, params, n, lam)
         d, n = self.dim, jnp.asarray(n, params.mean.dtype)
         k_normal, k_chi = jax.random.split(key)
-        normals = jax.random.normal(k_normal, (d * (d + 3) // 2,))
+        normals = jax.random.normal(k_normal, (d * (d + 3) // 2,), n.dtype)
         scaled = jnp.sqrt(lam) * params.chol
         mean = params.mean + scaled @ normals[:d] / jnp.sqrt(jnp.maximum(n, 1.0))
         return Moments(n, n, mean, scaled @ wishart_root(k_chi, normals[d:], n - 1))
 
     def sample(self, key: Key[Array, ""], params: NormalParams, n: int, lam=1.0) -> Array:
-        normals = jax.random.normal(key, (n, self.dim))
+        normals = jax.random.normal(key, (n, self.dim), params.mean.dtype)
         return params.mean[None, :] + jnp.sqrt(lam) * normals @ params.chol.T
 
-    def log_prob(self, params: NormalParams, points: Array) -> Array:
-        """Log-density in nats, [n]; -inf once a dimension is lost."""
+    def log_prob(self, params: NormalParams, points: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """Log-density in nats, [n]; -inf once the covariance is singular."""
         density = log_normals(params.mean[None], params.chol[None], points.T)[0]
         return jnp.where(jnp.diagonal(params.chol).all(), density, -jnp.inf)

@@ -6,15 +6,15 @@ r"""Mixture of Gaussians, fitted by expectation maximization (Dempster, Laird & 
     M:  pi_k, mu_k, Sigma_k  =  weight, mean and covariance of the points, each counted r_ik times.
 
 EM starts from scratch at every generation: from centers chosen by greedy k-means++ (Arthur &
-Vassilvitskii 2007) and moved by swaps (after Lattanzi & Sohler 2019), because draws alone miss a
-mode of few points now and then, and EM never finds it again.
+Vassilvitskii 2007) and improved by swaps (after Lattanzi & Sohler 2019): random draws alone miss a
+mode of few points now and then, which EM does not recover.
 
 Sampling with bias $\lambda$ draws from $\sum_k \pi_k N(\mu_k, \lambda \Sigma_k)$: the modes keep
 their weights and become narrower.
 
 The M step preserves the first two moments, whatever E did: mean and covariance of the mixture are
-those of the training set (divided by n). So the mean and the total variance of a self-consuming
-mixture obey the recursion of a single Gaussian with ddof = 0, and cannot see the modes.
+those of the training set (divided by n). Thus the mean and the total variance of a self-consuming
+mixture obey the recursion of a single Gaussian with ddof = 0, whatever becomes of its modes.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ class MixtureParams(NamedTuple):
     r"""A mixture of k normal distributions.
 
     Attributes:
-        weight: [k], $\pi_k$, summing to 1; 0 for a component that no point belongs to.
+        weight: [k], $\pi_k$, summing to 1; 0 for a component without points.
         mean: [k, d], $\mu_k$.
         chol: [k, d, d], lower triangular with $\Sigma_k$ = chol chol^T; singular or zero once
             collapsed.
@@ -61,20 +61,26 @@ class MixtureParams(NamedTuple):
 class GaussianMixture(PointGenerator):
     """Mixture of Gaussians with full covariances.
 
-    A component that loses all its points keeps its place with weight 0; if there are fewer distinct
-    points than components, so many are left over. Components may collapse onto a point or a line:
-    what is stored is their exact covariance, singular or zero. Only where a density is evaluated
-    does each get `floor` added to its standard deviations, so that no likelihood is infinite.
+    A component that loses all its points keeps its mean and has weight 0; this happens wherever
+    there are fewer distinct points than components. Components may collapse onto a point or a line:
+    their covariances are stored as they are, singular or zero. Only where a density is evaluated is
+    `floor` added to their standard deviations, so that no likelihood is infinite.
 
     Attributes:
         dim: d.
         n_components: k.
-        n_candidates: points tried for each center of the start, the best of which is taken.
-        n_swaps: times that a center may be moved to where it is needed more, before EM.
+        n_candidates: points tried for each initial center, the best of which is taken.
+        n_swaps: most swaps of a center before EM.
         max_iterations: of EM.
         tolerance: EM stops once the mean log-likelihood gains less than this, in nats.
         floor: in units of the root mean square spread of the whole mixture per coordinate; added in
             quadrature.
+
+    Example:
+        >>> data = Samples.of(jnp.array([[0.0], [1.0], [9.0], [9.0]]))
+        >>> params = GaussianMixture(dim=1, n_components=2).fit(jax.random.key(0), data)
+        >>> sorted(params.mean[:, 0].round(3).tolist())
+        [0.5, 9.0]
     """
 
     dim: Count
@@ -90,7 +96,7 @@ class GaussianMixture(PointGenerator):
         return self.n_components
 
     def fit(self, key: Key[Array, ""], dataset: Samples) -> MixtureParams:
-        """Centers, then EM until the likelihood no longer gains."""
+        """Initial centers, then EM until the likelihood no longer improves."""
         points = dataset.points.T
         share = dataset.weight / dataset.weight.sum()
         centers = _greedy_kmeans_plus_plus(key, points, share, self.n_components, self.n_candidates)
@@ -139,7 +145,7 @@ def _log_joint(
 def _maximize(
     points: Float[Array, "d n"], responsibility: Float[Array, "k n"], place: Float[Array, "k d"]
 ) -> MixtureParams:
-    """The M step; a component without points stays at its place."""
+    """The M step; a component without points stays at its `place`."""
     weight = responsibility.sum(axis=1)
     some = jnp.where(weight > 0, weight, 1.0)
     mean = responsibility @ points.T / some[:, None]
@@ -170,10 +176,10 @@ def _greedy_kmeans_plus_plus(
 
 
 def _swap(points: Float[Array, "d n"], share: Array, centers: Array, n_swaps: int) -> Array:
-    """Lloyd steps, each followed by a move of the center that is missed least, if it pays.
+    """Lloyd steps, each followed by a swap as long as that improves the centers.
 
-    It moves to the point that is farthest from any center, if that lowers the sum of squared
-    distances by more than its absence raises it.
+    The center whose removal raises the sum of squared distances least moves to the point farthest
+    from all centers, if that lowers the sum by more.
     """
 
     def swap(state):
@@ -183,13 +189,13 @@ def _swap(points: Float[Array, "d n"], share: Array, centers: Array, n_swaps: in
         moved = belongs @ points.T / jnp.where(total > 0, total, 1.0)
         centers = jnp.where(total > 0, moved, centers)
         belongs, closest, second = _nearest(points, share, centers)
-        missed = belongs @ (second - closest)
-        farthest = points[:, jnp.argmax(jnp.where(share > 0, closest, -1.0))]
+        loss = belongs @ (second - closest)
+        farthest = points[:, jnp.argmax(closest)]
         distance = jnp.sum((points - farthest[:, None]) ** 2, axis=0)
         gain = share @ jnp.maximum(closest - distance, 0.0)
-        pays = gain > missed.min()
-        swapped = centers.at[jnp.argmin(missed)].set(farthest)
-        return i + 1, jnp.where(pays, swapped, centers), pays
+        improves = gain > loss.min()
+        swapped = centers.at[jnp.argmin(loss)].set(farthest)
+        return i + 1, jnp.where(improves, swapped, centers), improves
 
     def goes_on(state):
         i, _, swapped = state
@@ -201,7 +207,7 @@ def _swap(points: Float[Array, "d n"], share: Array, centers: Array, n_swaps: in
 def _nearest(
     points: Float[Array, "d n"], share: Float[Array, " n"], centers: Float[Array, "k d"]
 ) -> tuple[Array, Array, Array]:
-    """Each point's share at the nearest center [k, n]; squared distances to it, to the next [n]."""
+    """Each point's share at its nearest center [k, n]; squared distances to it, to the next [n]."""
     distance = jnp.sum((points[None] - centers[:, :, None]) ** 2, axis=1)
     nearest = jnp.argmin(distance, axis=0)[None, :] == jnp.arange(len(centers))[:, None]
     second = jnp.min(jnp.where(nearest, jnp.inf, distance), axis=0)

@@ -12,16 +12,16 @@ Sampling with bias $\lambda$ multiplies the variance of the noise by $\lambda$.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from madlib.datasets import NormalEquations, Samples
-from madlib.errors import Count, Flag, NonNegative, check_fields
+from madlib.errors import Count, Flag, NonNegative
+from madlib.generators.points import PointGenerator
 from madlib.linalg import solve_positive
-from madlib.protocols import Generator
 from madlib.random import wishart_root
 
 
@@ -32,21 +32,23 @@ class RegressionParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class LinearRegression(Generator):
+class LinearRegression(PointGenerator):
     r"""Linear regression on d standard normal features with noise of known size.
 
     Attributes:
         n_features: d.
         noise: $\sigma$, standard deviation of the response about the line.
         exact: whether normal equations are drawn, at a cost independent of n; else examples.
+
+    Example:
+        >>> x_and_y = Samples.of(jnp.array([[1.0, 2.0], [2.0, 4.0]]))
+        >>> LinearRegression(n_features=1).fit(None, x_and_y).theta.tolist()
+        [2.0]
     """
 
     n_features: Count
     noise: NonNegative = 1.0
     exact: Flag = True
-
-    def __post_init__(self):
-        check_fields(self)
 
     @property
     def dim(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -59,17 +61,15 @@ class LinearRegression(Generator):
     def summarize(self, dataset: Samples | NormalEquations) -> NormalEquations:
         return NormalEquations.of(dataset) if isinstance(dataset, Samples) else dataset
 
-    def fit(self, key: Key[Array, ""], dataset: NormalEquations) -> RegressionParams:
+    def fit(self, key: Key[Array, ""] | None, dataset: Any) -> RegressionParams:
         """Least squares; deterministic, the key is not used."""
         del key
-        return RegressionParams(solve_positive(dataset.gram, dataset.moment))
+        return RegressionParams(solve_positive(*self.summarize(dataset)))
 
-    def draw(
-        self, key: Key[Array, ""], params: RegressionParams, n, lam=1.0
-    ) -> NormalEquations | Samples:
+    def draw(self, key: Key[Array, ""], params: RegressionParams, n: Any, lam=1.0) -> Any:
         """Normal equations of n examples, without the examples."""
         if not self.exact:
-            return Samples.of(self.sample(key, params, n, lam))
+            return super().draw(key, params, n, lam)
         d = self.n_features
         k_normal, k_chi = jax.random.split(key)
         normals = jax.random.normal(k_normal, (d * (d + 3) // 2,))

@@ -13,6 +13,7 @@ $1 - (1 - \eta)^m$ of the way to the least-squares fit in m steps.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,11 @@ class TrigonometricRegression(LinearRegression):
             None for all.
         n_steps: m of gradient descent, from zero; None for the least-squares fit itself.
         learning_rate: $\eta$, as a share of the largest step that does not overshoot.
+
+    Example:
+        >>> model = TrigonometricRegression(n_features=3, degree=1, n_steps=10, learning_rate=0.5)
+        >>> round(model.learned, 4)
+        0.999
     """
 
     degree: Natural | None = None
@@ -63,7 +69,7 @@ class TrigonometricRegression(LinearRegression):
         x, y = self._features(dataset.points[:, 0]), dataset.points[:, 1:]
         return NormalEquations.of(dataset._replace(points=jnp.concatenate([x, y], axis=1)))
 
-    def fit(self, key: Key[Array, ""] | None, dataset: Samples | NormalEquations):
+    def fit(self, key: Key[Array, ""] | None, dataset: Any) -> RegressionParams:
         """The fit of the degree, as far as it is learned; deterministic, the key is not used."""
         del key
         gram, moment = self.summarize(dataset)
@@ -71,21 +77,23 @@ class TrigonometricRegression(LinearRegression):
         theta = self.learned * solve_positive(gram[:d, :d], moment[:d])
         return RegressionParams(jnp.pad(theta, (0, self.n_features - d)))
 
-    def draw(self, key: Key[Array, ""], params: RegressionParams, n, lam=1.0):
+    def draw(self, key: Key[Array, ""], params: RegressionParams, n: Any, lam=1.0) -> Any:
         """Normal equations of n examples, without the examples."""
         if not self.exact:
             return Samples.of(self.sample(key, params, n, lam))
+        n = jnp.asarray(n, params.theta.dtype)
         normals = jax.random.normal(key, (self.n_features,))
         noise = jnp.sqrt(lam * n) * self.noise * normals
         return NormalEquations(n * jnp.eye(self.n_features), n * params.theta + noise)
 
     def sample(self, key: Key[Array, ""], params: RegressionParams, n: int, lam=1.0) -> Array:
-        x = jnp.arange(n) / n
+        x = jnp.arange(n, dtype=params.theta.dtype) / n
         noise = jnp.sqrt(lam) * self.noise * jax.random.normal(key, (n,))
         return jnp.stack([x, self.predict(params, x) + noise], axis=1)
 
     def _features(self, x: Float[Array, " n"]) -> Float[Array, "n D"]:
-        angle = 2 * jnp.pi * x[:, None] * jnp.arange(1, self.n_features // 2 + 1)[None, :]
+        frequency = jnp.arange(1, self.n_features // 2 + 1, dtype=x.dtype)
+        angle = 2 * jnp.pi * x[:, None] * frequency[None, :]
         pairs = jnp.sqrt(2.0) * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=2)
-        ones = jnp.ones((len(x), 1))
+        ones = jnp.ones_like(x)[:, None]
         return jnp.concatenate([ones, pairs.reshape(len(x), self.n_features - 1)], axis=1)

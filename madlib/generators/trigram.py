@@ -1,19 +1,19 @@
 r"""n-gram language model of third order with interpolated Kneser-Ney smoothing.
 
-The baseline that a neural language model has to beat (Kneser & Ney 1995, in the interpolated form
-of Chen & Goodman 1999): no training, only counts. With c(uvw) the number of times that w followed
-u v, and a discount D,
+A baseline for neural language models (Kneser & Ney 1995, in the interpolated form of Chen & Goodman
+1999). With c(uvw) the number of times that w followed u v, and a discount D,
 
     p(w | u v) = [max(c(uvw) - D, 0) + D N(uv.) p(w | v)] / c(uv.)
     p(w | v)   = the same with c'(vw) = N(.vw), the number of different symbols before v w
     p(w)       = the same with c''(w) = N(.w), over the uniform distribution at the end,
 
 where N counts different symbols in the place of a dot, D = n_1 / (n_1 + 2 n_2) for each order, and
-n_i is the number of n-grams that were seen i times. Passages begin with start symbols.
+n_i is the number of n-grams that occur i times. Passages begin with start symbols.
 """
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +22,7 @@ from jaxtyping import Array, Float, Int, Key
 from madlib.datasets import Samples
 from madlib.errors import Count
 from madlib.generators.categorical import tempered
-from madlib.generators.language_model import pick
-from madlib.generators.points import PointGenerator
-from madlib.protocols import Space
+from madlib.generators.sequences import SequenceGenerator
 
 
 class TrigramParams(NamedTuple):
@@ -38,33 +36,30 @@ class TrigramParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Trigram(PointGenerator):
+class Trigram(SequenceGenerator):
     """Interpolated Kneser-Ney trigram.
 
     Attributes:
         n_symbols: K, size of the alphabet.
         length: L, symbols of a passage.
+
+    Example:
+        >>> passages = Samples.of(jnp.array([[0.0, 1.0, 0.0]]))
+        >>> Trigram(n_symbols=2, length=3).fit(None, passages).probs.shape
+        (3, 3, 2)
     """
 
     n_symbols: Count
     length: Count
     minimum_weight = 1
+    context = 2
 
-    @property
-    def dim(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.length
-
-    @property
-    def space(self) -> Space:
-        return Space(self.length, n_symbols=self.n_symbols)
-
-    def fit(self, key: Key[Array, ""], dataset: Samples) -> TrigramParams:
-        """Counts of trigrams by weight, smoothed; deterministic, the key is not used."""
+    def fit(self, key: Key[Array, ""] | None, dataset: Samples) -> TrigramParams:
+        """Weighted counts of trigrams, smoothed; deterministic, the key is not used."""
         del key
         k = self.n_symbols
-        first, second, third = self._trigrams(dataset.points)
         count = jnp.zeros((k + 1, k + 1, k))
-        count = count.at[first, second, third].add(dataset.weight[:, None])
+        count = count.at[self._trigrams(dataset.points)].add(dataset.weight[:, None])
         before = jnp.sum(count > 0, axis=0).astype(count.dtype)
         lower = jnp.sum(before > 0, axis=0).astype(count.dtype)
         probs = jnp.full(k, 1 / k)
@@ -72,21 +67,10 @@ class Trigram(PointGenerator):
             probs = _interpolate(level, probs)
         return TrigramParams(probs)
 
-    def sample(self, key: Key[Array, ""], params: TrigramParams, n: int, lam=1.0) -> Array:
-        """n passages as whole numbers stored in floats, [n, length]."""
-        k = self.n_symbols
-        biased = jax.vmap(tempered, (0, None))(params.probs.reshape(-1, k), lam)
-        biased = biased.reshape(params.probs.shape)
-
-        def step(context, uniform):
-            first, second = context
-            symbol = pick(uniform, biased[first, second])
-            return (second, symbol), symbol
-
-        start = jnp.full(n, k)
-        uniform = jax.random.uniform(key, (self.length, n))
-        _, symbols = jax.lax.scan(step, (start, start), uniform)
-        return symbols.T.astype(uniform.dtype)
+    def next_symbol(self, params: TrigramParams, lam: Any) -> Callable[[Array], Array]:
+        rows = params.probs.reshape(-1, self.n_symbols)
+        biased = jax.vmap(tempered, (0, None))(rows, lam).reshape(params.probs.shape)
+        return lambda context: biased[context[:, 1], context[:, 0]]
 
     def log_prob(self, params: TrigramParams, points: Float[Array, "n l"]) -> Float[Array, " n"]:
         """Log-probability of whole passages in nats, [n]."""
@@ -99,9 +83,9 @@ class Trigram(PointGenerator):
 
 
 def _interpolate(count: Float[Array, "... k"], lower: Float[Array, "... k"]) -> Array:
-    """One level of Kneser-Ney: discounted counts, and the rest shared out as the level below."""
+    """One order of Kneser-Ney: discounted counts, the remaining mass distributed as `lower`."""
     once, twice = (jnp.sum(count == times).astype(count.dtype) for times in (1, 2))
-    # Where nothing was seen once there is nothing to learn a discount from; a half is usual.
+    # No discount can be estimated where nothing occurs once; a half is usual.
     discount = jnp.where(once > 0, once / jnp.maximum(once + 2 * twice, 1.0), 0.5)
     total = count.sum(axis=-1, keepdims=True)
     taken = jnp.minimum(count, discount)

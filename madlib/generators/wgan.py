@@ -1,23 +1,19 @@
 r"""Wasserstein GAN with gradient penalty (Arjovsky et al. 2017; Gulrajani et al. 2017).
 
-A generator g turns latent variables $z \sim N(0, I)$ into points, $x = m + s g(z)$; m is the mean
-and s the common standard deviation of the training set. A critic c is to be large on real points
-and small on synthetic ones, with a gradient of norm 1 between them, so that it measures the
-distance $W_1$ of the two. Critic and generator play against each other for
+A generator network g maps latent variables $z \sim N(0, I)$ to points, $x = m + s g(z)$. A critic c
+with a gradient of norm 1 between real and synthetic points estimates the distance $W_1$ of the two,
 
     min over c, max over g of  E c(g(z)) - E c(x) + penalty E (|grad c(y)| - 1)^2,
     y = u x + (1 - u) g(z),  u uniform on [0, 1].
 
-Both move in every step, in place of several steps of the critic for one of the generator; the
-generator moves `slowness` times slower (two time scales, Heusel et al. 2017). One loss serves both:
-the points of the generator enter the critic with their gradient reversed (Ganin & Lempitsky 2015).
-
-Sampling with bias $\lambda$ draws the latent from $N(0, \lambda I)$.
+Both networks are updated in every step, in place of several updates of the critic for one of the
+generator, at two time scales (Heusel et al. 2017). One loss serves both: synthetic points enter the
+critic with their gradient reversed (Ganin & Lempitsky 2015).
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -26,108 +22,94 @@ from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Samples
 from madlib.errors import Count, Positive
-from madlib.generators.layers import rebuild, silu, untrained
-from madlib.generators.points import TrainedGenerator, standardize
-from madlib.generators.training import Training, train
+from madlib.generators.latent import LatentGenerator
+from madlib.generators.training import Training
 
 
-class WGANParams(NamedTuple):
-    """A trained generator.
+class ScaledNetwork(eqx.Module):
+    """A network with a learning rate of its own: 1 / factor times Adam's.
 
-    Attributes:
-        weights: of generator and critic.
-        mean: [d], m.
-        scale: [], s; 0 where the training set was a single point.
+    Its weights are stored multiplied by the factor. The size of Adam's steps depends neither on
+    that of the weights nor on that of the gradient (as in the equalized learning rate of Karras et
+    al. 2018).
     """
 
-    weights: Any
-    mean: Float[Array, " d"]
-    scale: Float[Array, ""]
+    stored: eqx.nn.MLP
+    factor: float = eqx.field(static=True)
 
-
-class Slow(eqx.Module):
-    """A network that learns slower than Adam's learning rate, by a factor.
-
-    Its weights are kept too large by that factor. Adam's steps have one size, whatever that of the
-    weights and of the gradient, and so are small for these.
-    """
-
-    large: eqx.nn.MLP
-    slowness: float = eqx.field(static=True)
-
-    def __init__(self, network: eqx.nn.MLP, slowness: float):
-        self.large, self.slowness = _times(slowness, network), slowness
+    @classmethod
+    def of(cls, network: eqx.nn.MLP, factor: float) -> "ScaledNetwork":
+        """The same function of its inputs as `network`."""
+        return cls(_scaled(factor, network), factor)
 
     def __call__(self, latent: Float[Array, " n_latent"]) -> Float[Array, " d"]:
-        return _times(1 / self.slowness, self.large)(latent)
+        return _scaled(1 / self.factor, self.stored)(latent)
 
 
-class Game(eqx.Module):
-    """The two players: generator [n_latent] -> [d] and critic [d] -> []."""
+class GeneratorAndCritic(eqx.Module):
+    """The two networks.
 
-    generator: Slow
+    Attributes:
+        decoder: g, [n_latent] -> [d].
+        critic: c, [d] -> [].
+    """
+
+    decoder: ScaledNetwork
     critic: eqx.nn.MLP
 
 
 @dataclasses.dataclass(frozen=True)
-class WGAN(TrainedGenerator):
+class WGAN(LatentGenerator):
     """Generator trained against a critic.
 
     Attributes:
         dim: d.
         n_latent: latent variables.
         hidden: width of the two hidden layers of the generator, and of the critic.
-        penalty: weight of the gradient penalty, 10 as in the paper; in few dimensions the critic
-            needs a freer hand, 1.
-        slowness: how many times slower than the critic the generator learns.
-        training: minibatches. The last weights are taken, as in the papers: averaged ones draw
-            better digits and fewer kinds of them, which is a sampling bias that nobody asked for.
+        penalty: weight of the gradient penalty, 10 as in the paper; in few dimensions 1 leaves the
+            critic enough freedom.
+        learning_rate_ratio: learning rate of the critic over that of the generator.
+        training: minibatches. The last weights are taken, as in the papers; averaging them improves
+            digits and reduces their variety, which is a sampling bias.
+
+    Example:
+        >>> wgan = WGAN(dim=3, n_latent=2, hidden=8, training=Training(5, 4, 1e-3))
+        >>> params = wgan.fit(jax.random.key(0), Samples.of(jnp.eye(3)))
+        >>> wgan.sample(jax.random.key(1), params, 2).shape
+        (2, 3)
     """
 
     dim: Count
     n_latent: Count = 16
     hidden: Count = 64
     penalty: Positive = 10.0
-    slowness: Positive = 4.0
+    learning_rate_ratio: Positive = 4.0
     training: Training = Training(
         n_steps=1500, batch_size=64, learning_rate=1.6e-2, average=0.0, betas=(0.5, 0.99)
     )
 
-    def network(self, key: Key[Array, ""]) -> Game:
+    def network(self, key: Key[Array, ""]) -> GeneratorAndCritic:
         k_generator, k_critic = jax.random.split(key)
+        decoder = self.layers(k_generator, self.n_latent, self.dim)
+        critic = self.layers(k_critic, self.dim, "scalar")
+        return GeneratorAndCritic(ScaledNetwork.of(decoder, self.learning_rate_ratio), critic)
 
-        def layers(key, n_in, n_out):
-            return untrained(
-                key, lambda key: eqx.nn.MLP(n_in, n_out, self.hidden, 2, silu, key=key)
-            )
-
-        generator = layers(k_generator, self.n_latent, self.dim)
-        return Game(Slow(generator, self.slowness), layers(k_critic, self.dim, "scalar"))
-
-    def fit(self, key: Key[Array, ""], dataset: Samples) -> WGANParams:
-        standard, mean, scale = standardize(dataset)
-        weights = train(key, self.network, self.loss, standard, self.training, self.noise)
-        return WGANParams(weights, mean, scale)
-
-    def noise(self, key: Key[Array, ""]) -> tuple[Array, Array]:
-        """Of a minibatch: latent variables [n, n_latent], and where it is penalized [n, 1]."""
+    def noise(self, key: Key[Array, ""]) -> tuple[Float[Array, "n n_latent"], Float[Array, "n 1"]]:
+        """Latent variables of a minibatch, and u of the points where the gradient is penalized."""
         k_latent, k_between = jax.random.split(key)
         n = self.training.batch_size
         latent = jax.random.normal(k_latent, (n, self.n_latent))
         return latent, jax.random.uniform(k_between, (n, 1))
 
-    def loss(self, game: Game, noise: tuple[Array, Array], batch: Samples) -> Float[Array, ""]:
-        """Penalty minus the estimated W_1; its gradient is the critic's and the generator's own."""
-        (latent, between), real, critic = noise, batch.points, jax.vmap(game.critic)
-        moving = jax.vmap(game.generator)(latent)
+    def loss(
+        self, network: GeneratorAndCritic, noise: tuple[Array, Array], batch: Samples
+    ) -> Float[Array, ""]:
+        """Penalty minus the estimated W_1; its gradient is that of each network's own loss."""
+        (latent, between), real, critic = noise, batch.points, jax.vmap(network.critic)
+        moving = jax.vmap(network.decoder)(latent)
         still = jax.lax.stop_gradient(moving)
         distance = jnp.mean(critic(real)) - jnp.mean(critic(2 * still - moving))
-        return self.penalty * gradient_penalty(game.critic, between, real, still) - distance
-
-    def sample(self, key: Key[Array, ""], params: WGANParams, n: int, lam=1.0) -> Array:
-        latent = jnp.sqrt(lam) * jax.random.normal(key, (n, self.n_latent))
-        generator = rebuild(self.network, params.weights).generator
-        return params.mean[None, :] + params.scale * jax.vmap(generator)(latent)
+        return self.penalty * gradient_penalty(network.critic, between, real, still) - distance
 
 
 def gradient_penalty(
@@ -136,12 +118,11 @@ def gradient_penalty(
     real: Float[Array, "n d"],
     synthetic: Float[Array, "n d"],
 ) -> Float[Array, ""]:
-    """Mean of (|gradient of the critic| - 1)^2, each a share `between` of the way to real."""
+    """Mean of (|gradient of the critic| - 1)^2 at points a share `between` of the way to real."""
     slope = jax.vmap(jax.grad(critic))(between * real + (1 - between) * synthetic)
-    # The root has no derivative at 0, which is where a critic without any slope would be.
+    # The root has no derivative at 0, the gradient of a constant critic.
     return jnp.mean((jnp.sqrt(jnp.sum(slope**2, axis=1) + 1e-12) - 1) ** 2)
 
 
-def _times(factor: float, network: eqx.Module) -> eqx.Module:
-    weights, static = eqx.partition(network, eqx.is_inexact_array)
-    return eqx.combine(jax.tree.map(lambda leaf: factor * leaf, weights), static)
+def _scaled(factor: float, network: Any) -> Any:
+    return jax.tree.map(lambda leaf: factor * leaf if eqx.is_inexact_array(leaf) else leaf, network)

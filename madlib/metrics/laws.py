@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from madlib.errors import require
-from madlib.generators import CategoricalParams, MixtureParams, NormalParams, RegressionParams
+from madlib.generators import CategoricalParams, MixtureParams, NormalParams
+from madlib.generators.regression import RegressionParams
 from madlib.linalg import inverse_root, log_normals, procrustes_squared, triangular_root
 from madlib.protocols import Model, Target
 
@@ -349,7 +350,7 @@ def kernel_squared_error(model: Model, target: Target) -> Float[Array, ""]:
 
     Example:
         >>> from madlib import metrics, targets
-        >>> from madlib.generators import KernelDensity, KernelDensityParams
+        >>> from madlib.generators.kernel_density import KernelDensity, KernelDensityParams
         >>> from madlib.protocols import Model
         >>> one = KernelDensityParams(jnp.zeros((1, 1)), jnp.ones(1), jnp.ones((1, 1)))
         >>> model = Model(KernelDensity(dim=1, n_points=1, bandwidth=1.0), one)

@@ -1,5 +1,6 @@
 """Annotations of the closed forms: the ranges of their arguments, the arrays that they return."""
 
+import functools
 from typing import Annotated, Any
 
 import numpy as np
@@ -34,19 +35,19 @@ class RegimeRule(Rule):
     """A regime; its numbers come back as float64, and sizes are 0, or from 1 to the largest."""
 
     def __call__(self, name: str, value: Any) -> Any:
-        shapes = []
-
-        def number(name: str, kind: str, value: Any) -> Any:
-            value = as_reals(value, name)
-            fine = (value == 0) | ((value >= 1) & (value <= MAX_SIZE)) | (kind != "size")
-            require(fine.all(), f"{name} must be 0, or from 1 to {MAX_SIZE:g}", repr(value))
-            shapes.append(value.shape)
-            return value
-
         require(isinstance(value, Regime), f"{name} must be a madlib.Regime", repr(value))
-        regime = map_numbers(number, value)
+        shapes: list[tuple[int, ...]] = []
+        regime = map_numbers(functools.partial(_number, shapes), value)
         grid_of(*shapes)
         return regime
+
+
+def _number(shapes: list[tuple[int, ...]], name: str, kind: str, value: Any) -> Array:
+    value = as_reals(value, name)
+    fine = (value == 0) | ((value >= 1) & (value <= MAX_SIZE)) | (kind != "size")
+    require(fine.all(), f"{name} must be 0, or from 1 to {MAX_SIZE:g}", repr(value))
+    shapes.append(value.shape)
+    return value
 
 
 AnyRegime = Annotated[Any, RegimeRule()]

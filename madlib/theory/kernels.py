@@ -3,7 +3,7 @@
 import numpy as np
 
 from madlib.errors import Count, Positives, Shares
-from madlib.theory.arguments import AnyRegime, Array, Length, Sizes, broadcast
+from madlib.theory.arguments import AnyRegime, Array, Length, Sizes
 from madlib.theory.law import law
 from madlib.theory.recursions import run
 
@@ -42,8 +42,7 @@ def kernel_variance(
         >>> theory.kernel_variance(FullySynthetic(100), bandwidth=0.3, **loop).round(3)
         array([0.99 , 1.069, 1.148])
     """
-    lam, h = broadcast(lam, bandwidth)
-    return run(regime, n_ini, n_generations, 1.0, 0.0, kernel=lam * h**2)[1]
+    return run(regime, n_ini, n_generations, 1.0, 0.0, kernel=lam * bandwidth**2)[1]
 
 
 @law
@@ -72,12 +71,12 @@ def kernel_squared_error(
         array([[0.0254, 0.0424, 0.0557],
                [0.0056, 0.0109, 0.0164]])
     """
-    h, n_ini, n_s = broadcast(bandwidth, n_ini, n_s)
+    h = bandwidth
 
     def overlap(variance):  # of two normal densities, the sum of whose variances is this
         return (2 * np.pi * variance) ** (-dim / 2)
 
-    rows, keep, siblings = [], np.ones(h.shape), np.zeros(h.shape)
+    rows, keep, siblings = [], 1.0, 0.0
     for t in range(1, n_generations + 1):
         pairs = overlap(2 * t * h**2) / n_ini + (1 - 1 / n_ini) * overlap(2 + 2 * t * h**2)
         rows.append(siblings + keep * pairs - 2 * overlap(2 + t * h**2) + overlap(2.0))

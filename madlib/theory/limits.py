@@ -109,7 +109,8 @@ def real_and_synthetic(regime: Regime, n_ini: Any) -> tuple[Any, Any, Any, bool]
     real, synthetic = steady(regime)
     fixed = real.n is None
     require(n_ini is not None or not fixed, "n_ini, the size of the fixed set, is required", n_ini)
-    n_r, n_s, w = broadcast(n_ini if fixed else real.n, synthetic.n, real.w)
+    n_ini = real.n if n_ini is None else n_ini  # an axis of the grid in either regime.
+    n_ini, n_r, n_s, w = broadcast(n_ini, n_ini if fixed else real.n, synthetic.n, real.w)
     return n_r, n_s, w, fixed
 
 

@@ -24,6 +24,7 @@ import functools
 import math
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from madlib import regimes
@@ -153,25 +154,24 @@ def _(regime: regimes.Weighted, t: int) -> TrainingSet:
     w = Rule(0, MAX_SIZE, array=True)("w", regime.w)
     batches, subsample = recursion(regime.regime, t)
     require(subsample is None, "weights without a subsample are required", regime, "Simulate it.")
-
-    def weighted(batch: Batch) -> Batch:
-        real = batch.of == 0 or (batch.of == 1 and batch.n is None)
-        return batch._replace(w=w * batch.w) if real else batch
-
-    return TrainingSet(tuple(map(weighted, batches)))
+    real = [b.of == 0 or (b.of == 1 and b.n is None) for b in batches]
+    weighted = (b._replace(w=w * b.w) if r else b for b, r in zip(batches, real, strict=True))
+    return TrainingSet(tuple(weighted))
 
 
 @recursion.register
 def _(regime: regimes.Growing, t: int) -> TrainingSet:
-    def with_sizes_of(generation: int) -> TrainingSet:
-        return recursion(RegimeRule()("regime", regime._at(float(generation), np)), t)
-
-    batches, subsample = with_sizes_of(t)
+    batches, subsample = _at(regime, t, t)
     drawn = list(batches)
     for i, batch in enumerate(batches):  # samples that a later generation uses are drawn at once.
         if batch.n is not None and 0 < batch.of < t - 1:
-            drawn[i] = with_sizes_of(batch.of + 1).batches[i]
+            drawn[i] = _at(regime, batch.of + 1, t).batches[i]
     return TrainingSet(tuple(drawn), subsample)
+
+
+def _at(regime: regimes.Growing, generation: int, t: int) -> TrainingSet:
+    """The training set of generation t, had it the sizes of another generation."""
+    return recursion(RegimeRule()("regime", regime._at(float(generation), np)), t)
 
 
 @law
@@ -217,14 +217,11 @@ def moments(
 
 def training_sets(regime: Regime, n_ini: Any, n_generations: int, *others: Any) -> tuple:
     """The training sets of t = 1, 2, ..., and the grid of their sizes, weights and `others`."""
-    sets = [TrainingSet((Batch(0, n_ini),))]
-    grid, work = grid_of(np.shape(n_ini), *map(np.shape, others)), 0.0
+    grid = grid_of(*map(np.shape, (n_ini, *jax.tree.leaves(regime), *others)))
+    sets, work = [TrainingSet((Batch(0, n_ini),))], 0.0
     for t in range(2, n_generations + 1):
         sets.append(recursion(regime, t))
-        batches, subsample = sets[-1]
-        sizes = [subsample, *(size for batch in batches for size in (batch.n, batch.w))]
-        grid = grid_of(grid, *(np.shape(size) for size in sizes if size is not None))
-        work += math.prod(grid) * len(batches) ** 2
+        work += math.prod(grid) * len(sets[-1].batches) ** 2
         check_work(work)
     return sets, grid
 

@@ -8,13 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from madlib.errors import Count, Counts, Natural, NonNegatives, Positives, Reals, Shares, require
-from madlib.theory.arguments import Array, Values, broadcast
+from madlib.theory.arguments import Length, Values
 from madlib.theory.law import law
 
 
 @law
 def regression_risk(n: Counts, *, n_features: Count, noise: Positives = 1.0) -> Values:
-    r"""$\sigma^2 d / (T - d - 1)$: excess risk of one fit to T = n examples; n > d + 1. Exact."""
+    r"""$\sigma^2 d / (T - d - 1)$: excess risk of one fit to T = n examples; n > d + 1. Exact.
+
+    Example:
+        >>> from madlib import theory
+        >>> float(theory.regression_risk(31, n_features=10))
+        0.5
+    """
     dof = n - n_features - 1
     require(np.all(dof > 0), f"n must be > n_features + 1 = {n_features + 1}", n, "Use more.")
     return noise**2 * n_features / dof
@@ -22,24 +28,34 @@ def regression_risk(n: Counts, *, n_features: Count, noise: Positives = 1.0) -> 
 
 @law
 def replaced_regression_risk(
-    n: Counts, *, n_features: Count, n_generations: Count, noise: Positives = 1.0
-) -> Array:
+    n: Counts, *, n_features: Count, n_generations: Length, noise: Positives = 1.0
+) -> Values:
     r"""$t \sigma^2 d / (T - d - 1)$, t = 1, 2, ...: every model fits T labels of the last. Exact.
 
     Source: Dohmatob et al. 2024; Gerstgrasser et al. 2024.
+
+    Example:
+        >>> from madlib import theory
+        >>> theory.replaced_regression_risk(31, n_features=10, n_generations=3)
+        array([0.5, 1. , 1.5])
     """
-    risk = regression_risk(n, n_features=n_features, noise=noise)
+    risk = np.asarray(regression_risk(n, n_features=n_features, noise=noise))
     return risk[..., None] * np.arange(1, n_generations + 1)
 
 
 @law
 def accumulated_regression_risk(
-    n: Counts, *, n_features: Count, n_generations: Count, noise: Positives = 1.0
-) -> Array:
+    n: Counts, *, n_features: Count, n_generations: Length, noise: Positives = 1.0
+) -> Values:
     r"""$\sum_{i \le t} 1/i^2 \cdot \sigma^2 d / T$: at most $\pi^2/6$ times the first, for T >> d.
 
     Each generation adds T labels of the last model and fits all there are. Source: Gerstgrasser et
     al. 2024 (arXiv 2404.01413).
+
+    Example:
+        >>> from madlib import theory
+        >>> theory.accumulated_regression_risk(10, n_features=10, n_generations=3).round(3)
+        array([1.   , 1.25 , 1.361])
     """
     steps = np.cumsum(1 / np.arange(1.0, n_generations + 1) ** 2)
     return (noise**2 * n_features / n)[..., None] * steps
@@ -93,7 +109,7 @@ def three_errors(
     *,
     n_ini: Counts,
     n_s: NonNegatives,
-    n_generations: Count,
+    n_generations: Length,
     n_r: NonNegatives = 0,
     degree: Natural | None = None,
     learned: Shares = 1,
@@ -125,14 +141,14 @@ def three_errors(
         array([0.03, 0.06, 0.09])
     """
     d = theta.size if degree is None else min(2 * degree + 1, theta.size)
-    total, (n_ini, learned, noise) = n_r + n_s, broadcast(n_ini, learned, noise)
+    total = n_r + n_s
     require(np.all(total > 0), "n_r + n_s must be > 0", total, "Give some data.")
-    b, v = learned, learned**2 * noise**2 / n_ini
-    rows = [np.broadcast_arrays(b, v, total)[:2]]
+    a, v = n_s / total, learned**2 * noise**2 / n_ini + 0 * total
+    rows = [(learned + 0 * v, v)]
     for _ in range(n_generations - 1):
-        a = n_s / total
+        b, v = rows[-1]
         b, v = learned * (1 - a + a * b), learned**2 * (a**2 * v + noise**2 / total)
-        rows.append(np.broadcast_arrays(b, v))
+        rows.append((b, v))
     b, v = (np.stack(column, axis=-1) for column in zip(*rows, strict=True))
     outside = np.broadcast_to(np.sum(theta[d:] ** 2), b.shape)
     return ThreeErrors(d * v, outside, (1 - b) ** 2 * np.sum(theta[:d] ** 2))

@@ -364,6 +364,23 @@ def test_ended_build_repeats_only_what_was_unfinished(scratch: Scratch, ending: 
     assert scratch.build() == ["three", "two"]
 
 
+def test_chapters_show_no_progress_bars(scratch: Scratch) -> None:
+    """Of a loop that takes its time; what goes to standard error would fail the build."""
+    scratch.chapter(
+        "one",
+        "import sys, tqdm, madlib, jax\n"
+        "class Bar(tqdm.tqdm):\n"
+        "    def __init__(self, **given): super().__init__(**given | {'delay': 0})\n"
+        "sys.modules['madlib.simulate'].tqdm = Bar\n"
+        "regime = madlib.FullySynthetic(9)\n"
+        "sizes = dict(n_ini=9, n_generations=2, n_replicates=2)\n"
+        "target = madlib.targets.standard_normal(1)\n"
+        "_ = madlib.simulate(jax.random.key(0), madlib.Gaussian(1), regime, target, **sizes)",
+    )
+    executed = build.run(scratch.root / "book" / "one.ipynb", scratch.root / "run", {})
+    assert not nbformat.read(executed, 4).cells[-1].outputs
+
+
 def test_sphinx_warning_fails_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCRATCH_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("MADLIB_LEDGER", "")

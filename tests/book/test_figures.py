@@ -544,7 +544,10 @@ RUN = Trajectory(np.arange(1, 3), None, {"score": np.ones((5, 2))})
         (lambda: figures.images({"a": np.ones((2, 64)), "b": np.ones((3, 64))}), ["2 images"]),
         (lambda: figures.clouds({}, fits={"a": FIT._replace(mean=np.ones(3))}), ["two dimensions"]),
         (lambda: figures.heatmap([1, 2], [1, 2], [[1]], label=""), ["z must be [2, 2]"]),
-        (lambda: figures.stacked([1, 2], {"a": [1.0, 0.0], "b": [1.0, 0.0]}), ["2 sums", "not all"]),
+        (
+            lambda: figures.stacked([1, 2], {"a": [1.0, 0.0], "b": [1.0, 0.0]}),
+            ["2 sums", "not all"],
+        ),
         (lambda: figures.stacked([1, 2], {"a": [1.0, -2.0]}), ["none negative", "-2"]),
         (lambda: figures.heatmap([0, 1], [1, 2], DATA, label="", log="x"), ["increase", "log"]),
     ],

@@ -158,11 +158,14 @@ def test_mnist_is_asked_for_and_the_refusal_is_passed_on(monkeypatch, tmp_path):
 
 
 def test_only_known_images():
-    with pytest.raises(ParameterError, match="name must be one of 'digits', 'mnist'; got 'faces'"):
+    with pytest.raises(
+        ParameterError, match="name must be one of 'digits', 'deformed .*; got 'faces'"
+    ):
         targets.images("faces")
-    assert np.array_equal(
-        targets.images("digits", "held out").params.points, targets.digits("held out").params.points
-    )
+    for name, part in [("digits", targets.digits), ("deformed digits", targets.deformed_digits)]:
+        named, own = targets.images(name, "held out"), part("held out")
+        assert named.family == own.family
+        assert np.array_equal(named.params.points, own.params.points)
 
 
 def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch):

@@ -26,7 +26,7 @@ def test_limits_are_fixed_points_reached_from_any_start(lam, ddof, w):
         regime = regime if w is None else Weighted(regime, w)
         for n_ini in starts:
             settings = {"n_ini": n_ini, "lam": lam, "ddof": ddof}
-            v, s = theory.moments(regime, n_generations=250, **settings)
+            v, s = theory.moments(regime, n_generations=400, **settings)
             limit = theory.limit(regime, **settings)
             np.testing.assert_allclose([v[-1], s[-1]], limit, rtol=1e-12)
 

@@ -153,8 +153,8 @@ def test_fully_synthetic_closed_forms():
 
 def test_a_fully_synthetic_loop_that_grows_superlinearly_drifts_a_finite_way():
     """v_t = 1/n_ini + sum 1/n_i: with n_i = n i^2 it ends below pi^2/6n."""
-    v, _ = theory.moments(Growing(FullySynthetic(10), Power(2.0)), n_ini=10, n_generations=3000)
-    np.testing.assert_allclose(v, np.cumsum(1 / np.arange(1.0, 3001) ** 2) / 10, rtol=1e-12)
+    v, _ = theory.moments(Growing(FullySynthetic(10), Power(2.0)), n_ini=10, n_generations=100)
+    np.testing.assert_allclose(v, np.cumsum(1 / np.arange(1.0, 101) ** 2) / 10, rtol=1e-12)
 
 
 def test_worth_of_a_long_memory():
@@ -167,16 +167,16 @@ def test_worth_of_a_long_memory():
 
 
 def test_kazdan_limits_of_the_accumulating_loops():
-    n, n_generations = 4, 20_000
+    n, n_generations = 4, 5000
     v, s = theory.moments(Accumulate(n), n_ini=n, n_generations=n_generations, ddof=0)
     limit = theory.limit(Accumulate(n), n_ini=n, ddof=0)
     assert limit.s == pytest.approx(1 / (np.pi / 2), rel=1e-14)  # sin(pi/2)/(pi/2)
-    # The tail of the product, prod_{t > T} (1 - 1/(n t^2)), is 1 - 1/(n T) to first order.
-    assert s[-1] == pytest.approx(limit.s * (1 + 1 / (n * n_generations)), rel=1e-8)
+    # The tail of the product, prod_{t > T} (1 - 1/(n t^2)), is 1 - 1/(n T) + O(1/T^2).
+    assert s[-1] == pytest.approx(limit.s * (1 + 1 / (n * n_generations)), rel=n_generations**-2)
     assert v[-1] == pytest.approx(1 - s[-1], rel=1e-12)
     n, regime = 10**8, AccumulateSubsample(10**8, 10**8)
     v, _ = theory.moments(regime, n_ini=n, n_generations=n_generations)
-    assert n * v[-1] == pytest.approx(np.pi**2 / 2 - 2, abs=4 / 20_000)  # tail of sum 2/t^2 and 1/T
+    assert n * v[-1] == pytest.approx(np.pi**2 / 2 - 2, abs=4 / 5000)  # tail of sum 2/t^2 and 1/T
 
 
 def test_a_regime_of_ones_own_registers_its_rule():

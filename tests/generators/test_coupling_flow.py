@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import assert_mean, refused
 
-from madlib import ParameterError, targets
+from madlib import targets
 from madlib.datasets import Samples
-from madlib.generators import CouplingFlow, FlowParams, Training
-from madlib.metrics import KullbackLeibler, TailShares
+from madlib.generators import CouplingFlow, Training
+from madlib.generators.coupling_flow import FlowParams
 
 LOG_2PI = np.log(2 * np.pi)
 
@@ -20,7 +21,7 @@ def random_params(flow: CouplingFlow, seed: int) -> FlowParams:
     weights = jax.tree.map(lambda leaf: 1.5 * leaf if hasattr(leaf, "shape") else None, network)
     mean = jax.random.normal(keys[1], (flow.dim,))
     scale = jnp.exp(jax.random.normal(keys[2], (flow.dim,)))
-    return FlowParams(weights, mean, scale, jnp.zeros((), int))
+    return FlowParams(weights, mean, scale)
 
 
 @pytest.fixture(scope="module")
@@ -83,19 +84,14 @@ def test_density_integrates_to_one(density):
 
 
 def test_a_short_training_learns_the_banana(trained):
+    """The divergence from the target is not negative, and small."""
     flow, params = trained
     target = targets.rosenbrock()
     points = target.sample(jax.random.key(5), 20_000)
-    truth = target.family.log_prob(points)
+    truth = target.family.log_prob(target.params, points)
     gap = np.asarray(truth - flow.log_prob(params, points), np.float64)
     se = gap.std(ddof=1) / np.sqrt(gap.size)
     assert -5 * se <= gap.mean() <= 0.05, (gap.mean(), se)
-    metric = KullbackLeibler(flow, points, truth)
-    np.testing.assert_allclose(metric(params), gap.mean(), atol=1e-5)
-    # -E log p is the entropy.
-    se = np.std(truth, ddof=1) / np.sqrt(len(truth))
-    assert abs(-np.mean(truth) - target.family.entropy) <= 5 * se
-    assert np.isclose(target.family.entropy, 2.4913, atol=5e-5)
 
 
 def test_samples_have_the_density(trained, density):
@@ -103,14 +99,11 @@ def test_samples_have_the_density(trained, density):
     flow, params = trained
     x, y, values = density
     n = 50_000
-    shares = TailShares((1.0, 2.0), n)(flow.draw(jax.random.key(6), params, n))
+    points = np.asarray(flow.draw(jax.random.key(6), params, n).points)
     marginal = values.sum(axis=0) * (y[1] - y[0]) * (x[1] - x[0])
     for threshold in (1.0, 2.0):
-        inside = np.isclose(np.abs(x), threshold) / 2 + (np.abs(x) > threshold + 1e-6)
-        expected = marginal @ inside
-        se = np.sqrt(expected * (1 - expected) / n)
-        measured = shares[f"beyond_{threshold:g}"]
-        assert abs(measured - expected) <= 5 * se, (measured, expected, se)
+        beyond = np.isclose(np.abs(x), threshold) / 2 + (np.abs(x) > threshold + 1e-6)
+        assert_mean(f"beyond {threshold}", np.abs(points[:, 0]) > threshold, marginal @ beyond)
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.3, 1.0])
@@ -127,11 +120,11 @@ def test_a_point_mass_is_legal():
     point = jnp.array([3.0, -2.0])
     params = jax.jit(flow.fit)(jax.random.key(0), Samples.of(jnp.tile(point, (20, 1))))
     points = flow.sample(jax.random.key(1), params, 1000)
-    assert params.diverged == 0 and np.isfinite(points).all()
+    assert np.isfinite(points).all()
     assert np.abs(np.median(points, axis=0) - point).max() < 0.2
     assert np.isfinite(flow.log_prob(params, points)).all()
 
 
 def test_one_dimension_is_refused():
-    with pytest.raises(ParameterError, match="a coupling flow needs dim >= 2; got 1"):
+    with refused("dim must be a whole number from 2", "got 1"):
         CouplingFlow(1)

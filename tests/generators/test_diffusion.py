@@ -4,28 +4,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import LEVEL, refused
 from scipy import stats
 
-from madlib import FullySynthetic, ParameterError, simulate, targets
+from madlib import simulate, targets
 from madlib.datasets import Samples
+from madlib.errors import Diverged
 from madlib.generators import Diffusion, Training
 from madlib.generators.diffusion import (
-    LEAST_NOISE,
-    LOG_NOISE_DEVIATION,
-    LOG_NOISE_MEAN,
-    MOST_NOISE,
-    WITHHELD,
+    LABEL_DROPOUT,
+    LOG_SIGMA_MEAN,
+    LOG_SIGMA_STD,
+    SIGMA_MAX,
+    SIGMA_MIN,
 )
+from madlib.regimes import FullySynthetic
 
 TINY = Training(n_steps=4, batch_size=8, learning_rate=1e-3)
+SMALL = Diffusion(2, 2, width=8, n_blocks=1, training=Training(4, 4, 1e-3))
 
 
 def untrained(generator, points, label, weight=None):
-    """A model before training, F = 0: a normal law per class and coordinate, exactly."""
+    """A model before training, F = 0: a normal distribution per class and coordinate, exactly."""
     samples = Samples.of(jnp.asarray(points, jnp.float32), jnp.asarray(label))
     if weight is not None:
         samples = samples._replace(weight=jnp.asarray(weight, jnp.float32))
-    return generator._norms(samples)._replace(weights=generator.network(jax.random.key(0)))
+    return generator._statistics(samples)._replace(weights=generator.network(jax.random.key(0)))
 
 
 def two_classes(gap, n=4000):
@@ -37,7 +41,7 @@ def two_classes(gap, n=4000):
 
 
 def test_the_sampler_solves_the_flow_to_second_order():
-    """For a normal law dx/d sigma is linear; the last call jumps from LEAST_NOISE to D."""
+    """For a normal distribution dx/d sigma is linear; the last call goes from SIGMA_MIN to D."""
     points, label = two_classes(2.0)
     key, drawn = jax.random.key(1), jnp.arange(400) % 2
     errors = []
@@ -47,8 +51,8 @@ def test_the_sampler_solves_the_flow_to_second_order():
         params = params._replace(low=params.low - 100, high=params.high + 100)
         found = np.asarray(generator.sample_of(key, params, drawn), np.float64)
         center, v = np.float64(params.center)[drawn], np.float64(params.spread)[drawn]
-        start = MOST_NOISE * np.float64(jax.random.normal(key, (400, 3)))
-        shrink = np.sqrt((v + LEAST_NOISE**2) / (v + MOST_NOISE**2)) * v / (v + LEAST_NOISE**2)
+        start = SIGMA_MAX * np.float64(jax.random.normal(key, (400, 3)))
+        shrink = np.sqrt((v + SIGMA_MIN**2) / (v + SIGMA_MAX**2)) * v / (v + SIGMA_MIN**2)
         exact = center + (start - center) * shrink
         exact = np.float64(params.mean) + float(params.scale) * exact
         errors.append(np.sqrt(np.mean((found - exact) ** 2)))
@@ -61,7 +65,7 @@ def test_guidance_moves_class_means_apart():
     points, label = two_classes(1.0)
     generator = Diffusion(3, 2, width=8, n_blocks=1, n_calls=40)
     params = untrained(generator, points, label)
-    # The whole set as one normal law of the variance of each class.
+    # The whole set as one normal distribution of the variance of each class.
     params = params._replace(spread=jnp.ones((3, 3)), low=params.low - 100, high=params.high + 100)
     for lam in (1.0, 0.5):
         drawn = jnp.arange(4000) % 2
@@ -71,8 +75,8 @@ def test_guidance_moves_class_means_apart():
             own = found[np.asarray(drawn) == c]
             se = own.std(0) / np.sqrt(len(own))
             expected = np.asarray(params.center[c]) / lam
-            # The flow begins at MOST_NOISE and not at infinity: a share 1/MOST_NOISE is missing.
-            tolerance = 5 * se + np.abs(expected) / MOST_NOISE
+            # The flow begins at SIGMA_MAX and not at infinity: a share 1/SIGMA_MAX is missing.
+            tolerance = 5 * se + np.abs(expected) / SIGMA_MAX
             assert (np.abs(own.mean(0) - expected) < tolerance).all(), (lam, own.mean(0), expected)
 
 
@@ -86,25 +90,13 @@ def test_labels_have_the_weighted_frequencies():
     n = 5000
     counts = np.bincount(generator.draw(jax.random.key(0), params, n).label, minlength=4)
     assert counts[3] == 0
-    assert stats.chisquare(counts[:3], n * np.array([0.3, 0.3, 0.4])).pvalue > 1e-3
+    assert stats.chisquare(counts[:3], n * np.array([0.3, 0.3, 0.4])).pvalue > LEVEL
     own = weight * (label == 0)
     mean = own @ points / own.sum()
     standard = np.asarray(params.mean + params.scale * params.center[0])
     np.testing.assert_allclose(standard, mean, atol=1e-6)
     variance = own @ (points - mean) ** 2 / own.sum()
     np.testing.assert_allclose(params.spread[0] * params.scale**2, variance, rtol=1e-4)
-
-
-def test_unused_room_is_not_seen():
-    points, label = two_classes(1.0, n=32)
-    generator = Diffusion(3, 2, width=8, n_blocks=1, n_calls=4, training=TINY)
-    full = Samples.of(jnp.asarray(points, jnp.float32), jnp.asarray(label))
-    room = Samples(jnp.full((9, 3), 1e3), jnp.zeros(9), jnp.ones(9, int))
-    fit = jax.jit(lambda samples: generator.fit(jax.random.key(0), samples))
-    for ours, theirs in zip(
-        jax.tree.leaves(fit(full)), jax.tree.leaves(fit(full + room)), strict=True
-    ):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_collapse_has_its_limit():
@@ -115,13 +107,11 @@ def test_collapse_has_its_limit():
     same = Samples.of(jnp.full((4, 2), 0.3), label)
     params = fit(same)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
-    assert not params.diverged
     drawn = generator.draw(jax.random.key(1), params, 200, 0.5)
     assert (drawn.points == 0.3).all() and set(np.asarray(drawn.label)) <= {0, 1}
 
     spread = jnp.asarray([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0], [5.0, -3.0]])
     params = fit(same._replace(points=spread))
-    assert not params.diverged
     drawn = generator.draw(jax.random.key(1), params, 200)
     alone = np.asarray(drawn.points)[np.asarray(drawn.label) == 1]
     np.testing.assert_allclose(alone, np.broadcast_to([5.0, -3.0], alone.shape), atol=1e-4)
@@ -130,23 +120,23 @@ def test_collapse_has_its_limit():
 
 
 def test_noise_of_a_minibatch():
-    """Levels cover their law, one class in ten is withheld, noise is normal and antithetic."""
+    """Sigma is stratified, one label in ten is dropped, noise is normal and antithetic."""
     training = Training(n_steps=2, batch_size=25, learning_rate=1e-3)
     generator = Diffusion(3, 2, training=training)
     keys = jax.random.split(jax.random.key(0), 2_000)
-    level, withheld, noise = map(np.asarray, jax.vmap(generator.noise)(keys))
-    share = stats.norm(LOG_NOISE_MEAN, LOG_NOISE_DEVIATION).cdf(np.log(level))
-    place = 25 * share - np.arange(25)  # of each level in its own part of the law
+    sigma, dropped, noise = map(np.asarray, jax.vmap(generator.noise)(keys))
+    share = stats.norm(LOG_SIGMA_MEAN, LOG_SIGMA_STD).cdf(np.log(sigma))
+    place = 25 * share - np.arange(25)  # of each sigma in its own part of the distribution
     assert ((place > -1e-4) & (place < 1 + 1e-4)).all()
-    assert stats.kstest(place[:, 7], "uniform").pvalue > 1e-3
-    error = np.sqrt(WITHHELD * (1 - WITHHELD) / withheld.size)
-    assert abs(withheld.mean() - WITHHELD) < 5 * error
+    assert stats.kstest(place[:, 7], "uniform").pvalue > LEVEL
+    error = np.sqrt(LABEL_DROPOUT * (1 - LABEL_DROPOUT) / dropped.size)
+    assert abs(dropped.mean() - LABEL_DROPOUT) < 5 * error
     assert noise.shape == (2_000, 25, 3) and (noise[:, 13:] == -noise[:, :12]).all()
-    assert stats.kstest(noise[:, :13].ravel(), "norm").pvalue > 1e-3
+    assert stats.kstest(noise[:, :13].ravel(), "norm").pvalue > LEVEL
 
 
-def test_levels_of_a_large_minibatch_are_finite(monkeypatch):
-    """The last of its shares of the law may be less than rounding away from 1."""
+def test_sigma_of_a_large_minibatch_is_finite(monkeypatch):
+    """Its last quantile may be less than rounding away from 1."""
     largest = lambda key, shape, **limits: jnp.full(shape, 1 - 2**-24)  # noqa: E731
     monkeypatch.setattr(jax.random, "uniform", largest)
     training = Training(n_steps=2, batch_size=40_000, learning_rate=1e-3)
@@ -155,7 +145,7 @@ def test_levels_of_a_large_minibatch_are_finite(monkeypatch):
 
 
 def test_the_denoiser_learns_the_posterior_mean():
-    """Each class is two narrow normals at +-1 along its own axis: nothing that F = 0 could know."""
+    """Each class is two narrow normals at +-1 along its own axis, of which F = 0 has one mean."""
     deviation, n = 0.1, 512
     rng = np.random.default_rng(0)
     label = rng.integers(0, 2, n)
@@ -186,45 +176,45 @@ def test_the_denoiser_learns_the_posterior_mean():
         found, _ = generator._denoise(params.weights, params, *args)
         return np.mean((mean + scale * np.asarray(found) - exact) ** 2)
 
-    untaught = params._replace(weights=generator.network(jax.random.key(0)))
-    assert error(params) < 0.1 * error(untaught), (error(params), error(untaught))
+    before = params._replace(weights=generator.network(jax.random.key(0)))
+    assert error(params) < 0.1 * error(before), (error(params), error(before))
+
+
+def test_labels_that_are_asked_for_are_drawn():
+    """One sample of each label given; labels of no class are refused."""
+    points, label = two_classes(5.0, n=64)
+    generator = Diffusion(3, 2, width=8, n_blocks=1, n_calls=4)
+    params = untrained(generator, points, label)
+    found = generator.sample_of(jax.random.key(0), params, jnp.array([0, 1, 1]))
+    assert np.array_equal(np.sign(found[:, 0]), [-1, 1, 1])
+    for wrong in (-1, 2):
+        with refused("labels must be whole numbers from 0 to 1", f"{wrong}"):
+            generator.sample_of(jax.random.key(0), params, jnp.array([0, wrong]))
+
+
+def loop(generator, lam=1.0, labels=(0, 1, 0, 1), **settings):
+    target = targets.empirical(np.arange(8.0).reshape(4, 2), labels)
+    settings = {"n_ini": 4, "n_generations": 2, "n_replicates": 2, "lam": lam} | settings
+    return simulate(jax.random.key(0), generator, FullySynthetic(4), target, **settings)
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: Diffusion(2, 0), ["n_classes must be a whole number >= 1"]),
-        (lambda: Diffusion(2, 2, n_calls=1), ["n_calls must be at least 2", "1"]),
-        (
-            lambda: Diffusion(2, 2).fit(jax.random.key(0), Samples.of(jnp.ones((4, 2)))),
-            ["labeled samples", "without labels"],
-        ),
-        (lambda: loop(lam=0.0), ["(0, 1]", "0.0", "1/lam"]),
-        (lambda: loop(lam=np.array([0.5, 0.0])), ["(0, 1]"]),
-        (lambda: loop(n_classes=3), ["n_classes", "3 and 2"]),
-        (lambda: loop(labels=None), ["n_classes", "2 and 0"]),
+        (lambda: Diffusion(2, 0), ["n_classes must be a whole number", "got 0"]),
+        (lambda: Diffusion(2, 2, n_calls=1), ["n_calls must be a whole number from 2", "got 1"]),
+        (lambda: loop(SMALL, lam=0.0), ["lam must lie in [0.001, 1]", "got 0"]),
+        (lambda: loop(SMALL, lam=np.array([0.5, 0.0])), ["[0.001, 1]"]),
+        (lambda: loop(Diffusion(2, 3)), ["share a space", "n_classes=3", "n_classes=2"]),
+        (lambda: loop(SMALL, labels=None), ["share a space", "n_classes=2", "n_classes=0"]),
     ],
 )
 def test_mistakes_are_one_line(call, words):
-    with pytest.raises(ParameterError) as refused:
+    with refused(*words):
         call()
-    message = str(refused.value)
-    assert "\n" not in message and all(word in message for word in words), message
-
-
-def loop(lam=1.0, n_classes=2, labels=(0, 1, 0, 1)):
-    target = targets.empirical(np.arange(8.0).reshape(4, 2), labels)
-    settings = {"n_ini": 4, "n_generations": 2, "n_replicates": 2, "lam": lam}
-    return simulate(
-        jax.random.key(0), Diffusion(2, n_classes), FullySynthetic(4), target, **settings
-    )
 
 
 def test_a_diverging_fit_is_named():
-    target = targets.empirical(np.random.default_rng(0).normal(size=(16, 2)), np.arange(16) % 2)
-    wild = Training(n_steps=200, batch_size=8, learning_rate=1e30)
-    with pytest.raises(ParameterError, match=r"generation 1, step \d+ of the training"):
-        simulate(
-            *(jax.random.key(0), Diffusion(2, 2, 8, 1, 3, wild), FullySynthetic(16), target),
-            **{"n_ini": 16, "n_generations": 1, "n_replicates": 2},
-        )
+    wild = Training(n_steps=200, batch_size=4, learning_rate=1e30)
+    with refused("NaN or infinity in generation 1", "(2 of 2 replicates)", error=Diverged):
+        loop(Diffusion(2, 2, 8, 1, 3, wild), n_generations=1)

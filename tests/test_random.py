@@ -1,18 +1,22 @@
-"""The random numbers under the generators have the right laws, from n = 1 to 10^12."""
+"""Random variables have the right distributions, from n = 1 to 10^12."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import LEVEL, assert_mean, keys
 from scipy import stats
 
-from madlib import Categorical, Gaussian, targets
-from madlib.datasets import Counts, Moments, Samples
-from madlib.generators import CategoricalParams, NormalParams
-from madlib.generators.categorical import binomial, multinomial, tempered
-from madlib.generators.gaussian import chi_square, chi_square_quantile
+from madlib.random import (
+    binomial,
+    chi_square,
+    chi_square_quantile,
+    multinomial,
+    rows_and_normals,
+    rows_at,
+    wishart_root,
+)
 
-LEVEL = 1e-3  # of every test of a law, at a fixed key.
 DOF = (1, 2, 5, 8, 29, 30, 31, 100, 10_000, 10**12)
 
 
@@ -21,11 +25,7 @@ def spread_over_rounding(rng, drawn):
     return drawn.astype(np.float64) + np.spacing(drawn) * rng.uniform(-0.5, 0.5, drawn.shape)
 
 
-def keys(n, seed=0):
-    return jax.random.split(jax.random.key(seed), n)
-
-
-def test_chi_square_has_its_law():
+def test_chi_square_has_its_distribution():
     dof = jnp.array(DOF, jnp.float32)
     normals = jax.random.normal(jax.random.key(1), (50_000, len(DOF)))
     draw = jax.jit(jax.vmap(chi_square, in_axes=(0, 0, None)))
@@ -53,6 +53,27 @@ def test_chi_square_quantile_in_double_precision():
     assert (np.diff(error) < 1e-12).all(), f"the error must fall with dof: {error}"
 
 
+@pytest.mark.parametrize("d", [1, 2, 4])
+@pytest.mark.parametrize("dof", [0, 1, 3, 40, 10**9])
+def test_wishart_root(d, dof):
+    """E B B^T = dof I, of rank min(dof, d), with the variance of a Wishart matrix."""
+
+    @jax.jit
+    @jax.vmap
+    def draw(key):
+        k_normal, k_chi = jax.random.split(key)
+        normals = jax.random.normal(k_normal, (d * (d + 1) // 2,))
+        return wishart_root(k_chi, normals, jnp.float32(dof))
+
+    root = np.asarray(draw(keys(4000)), np.float64)
+    assert np.array_equal(root, np.tril(root))
+    assert (np.linalg.matrix_rank(root) == min(dof, d)).all()
+    if dof:
+        matrix = root @ root.swapaxes(-1, -2) / dof
+        assert_mean("mean", matrix, np.eye(d))
+        assert_mean("variance", dof * (matrix - np.eye(d)) ** 2, 1 + np.eye(d), rounding=1e-3)
+
+
 BINOMIALS = [
     (1, 0.3),
     (20, 0.0),
@@ -66,11 +87,11 @@ BINOMIALS = [
     (5000, 0.6),  # the normal quantile.
     (100_000, 1e-4),
     (10**6, 3e-4),
-    (10**8, 1e-6),  # a rare event among more trials than the rejection method can bear.
+    (10**8, 1e-6),  # a rare event in more trials than the rejection method allows.
 ]
 
 
-def test_binomial_has_its_law():
+def test_binomial_has_its_distribution():
     """The randomized probability transform of exact binomial draws is uniform."""
     n, prob = (jnp.array(column, jnp.float32) for column in zip(*BINOMIALS, strict=True))
     drawn = np.asarray(jax.jit(jax.vmap(lambda key: binomial(key, n, prob)))(keys(20_000)))
@@ -80,9 +101,9 @@ def test_binomial_has_its_law():
         if p in (0, 1):
             assert (values == n * p).all()
             continue
-        law = stats.binom(n, np.float64(np.float32(p)))
-        below = law.cdf(values - 1)
-        level = stats.kstest(below + uniform * (law.cdf(values) - below), "uniform").pvalue
+        exact = stats.binom(n, np.float64(np.float32(p)))
+        below = exact.cdf(values - 1)
+        level = stats.kstest(below + uniform * (exact.cdf(values) - below), "uniform").pvalue
         assert level > LEVEL, f"binomial({n}, {p}): p = {level:.2g}"
 
 
@@ -95,7 +116,7 @@ def test_binomial_at_the_size_of_the_internet():
     for p, s, values in zip(prob, deviation, drawn.T, strict=True):
         z = (values - n * p) / s
         se = np.sqrt(2 / len(z))
-        # The mean n p is a float32 number: as far as its rounding, the law may be shifted.
+        # The mean n p is a float32 number, which shifts the distribution by its rounding.
         shift = np.spacing(np.float32(n * max(p, 0.5))) / s if p > 0.5 else 1e-7 * n * p / s
         assert abs(z.mean()) < 5 / np.sqrt(len(z)) + shift, f"p = {p}: mean {z.mean():.3g}"
         assert abs(z.var() - 1) < 5 * se * (1 + 1 / s) + shift**2, f"p = {p}: {z.var():.4g}"
@@ -104,7 +125,7 @@ def test_binomial_at_the_size_of_the_internet():
 PROBS = np.array([0.4, 0.0, 0.25, 0.05, 0.3])
 
 
-def test_multinomial_has_its_law():
+def test_multinomial_has_its_distribution():
     n, n_draws = 50, 20_000
     probs = jnp.asarray(PROBS, jnp.float32)
     draw = jax.jit(jax.vmap(lambda key, n: multinomial(key, n, probs), in_axes=(0, None)))
@@ -113,15 +134,13 @@ def test_multinomial_has_its_law():
     uniform = np.random.default_rng(0).random(n_draws)
     for p, values in zip(PROBS, drawn.T, strict=True):
         if p:
-            law = stats.binom(n, p)
-            below = law.cdf(values - 1)
-            transformed = below + uniform * (law.cdf(values) - below)
+            exact = stats.binom(n, p)
+            below = exact.cdf(values - 1)
+            transformed = below + uniform * (exact.cdf(values) - below)
             assert stats.kstest(transformed, "uniform").pvalue > LEVEL
     centered = drawn - n * PROBS
     products = centered[:, :, None] * centered[:, None, :]
-    exact = n * (np.diag(PROBS) - np.outer(PROBS, PROBS))
-    se = products.std(0) / np.sqrt(n_draws)
-    assert (np.abs(products.mean(0) - exact) <= 5 * se).all(), (products.mean(0), exact)
+    assert_mean("covariance", products, n * (np.diag(PROBS) - np.outer(PROBS, PROBS)))
 
     large = np.asarray(draw(keys(n_draws), jnp.float32(1e12)), np.float64)
     np.testing.assert_allclose(large.sum(1), 1e12, rtol=1e-6)
@@ -138,71 +157,38 @@ def test_multinomial_of_few_draws_by_enumeration():
     assert len(outcomes) == 15 and stats.chisquare(observed, expected).pvalue > LEVEL
 
 
-def test_temperature():
-    probs = jnp.asarray([0.1, 0.4, 0.4, 0.0, 0.1])
-    np.testing.assert_allclose(tempered(probs, 1.0), probs, rtol=1e-6)
-    np.testing.assert_allclose(tempered(probs, 0.5), probs**2 / (probs**2).sum(), rtol=1e-5)
-    np.testing.assert_array_equal(tempered(probs, 0.0), [0, 0.5, 0.5, 0, 0])
-    np.testing.assert_array_equal(tempered(probs, 1e-3), [0, 0.5, 0.5, 0, 0])
+def test_single_precision_is_kept_where_jax_has_double_precision():
+    """Loops of one precision carry no other, whatever `jax_enable_x64` says."""
+    with jax.enable_x64(True):
+        probs, n = jnp.asarray(PROBS, jnp.float32), jnp.float32(30.0)
+        counts = multinomial(jax.random.key(0), n, probs)
+        normals = jax.random.normal(jax.random.key(1), (3,), jnp.float32)
+        root = wishart_root(jax.random.key(0), normals, jnp.float32(5.0))
+    assert counts.dtype == root.dtype == jnp.float32
+    assert counts.sum() == 30
 
 
-def test_symbols_are_drawn_and_counted():
-    generator, n = Categorical(5), 20_000
-    params = CategoricalParams(jnp.asarray(PROBS, jnp.float32))
-    for lam in (1.0, 0.5, 0.0):
-        points = generator.sample(jax.random.key(0), params, n, lam)
-        counts = generator.summarize(Samples.of(points))
-        assert np.array_equal(counts.count, np.bincount(points[:, 0].astype(int), minlength=5))
-        probs = np.asarray(tempered(params.probs, lam), np.float64)
-        alive = probs > 0
-        observed = np.asarray(counts.count, np.float64)
-        assert observed[alive].sum() == n
-        if lam:
-            assert stats.chisquare(observed[alive], n * probs[alive] / probs.sum()).pvalue > LEVEL
-    fitted = generator.fit(None, Counts(jnp.array([2.0, 0.0, 6.0, 0.0, 0.0])))
-    assert np.array_equal(fitted.probs, [0.25, 0, 0.75, 0, 0])
+def test_rows_are_drawn_by_weight():
+    weight = jnp.array([0.0, 3.0, 0.0, 1.0, 0.5, 0.0])
+    n = 100_000
+    for rows in (
+        rows_at(jax.random.uniform(jax.random.key(1), (n // 100, 100)), weight),
+        rows_and_normals(jax.random.key(2), weight, n, 2)[0],
+    ):
+        share = np.bincount(rows.ravel(), minlength=6) / n
+        expected = np.array(weight) / 4.5
+        se = np.sqrt(expected * (1 - expected) / n)
+        assert (np.abs(share - expected) <= 5 * se).all(), (share, expected, se)
 
 
-@pytest.mark.parametrize("ddof", [0, 1])
-def test_gaussian_fit_is_that_of_numpy(ddof):
-    points = np.random.default_rng(0).standard_normal((9, 3)).astype(np.float32)
-    generator = Gaussian(3, ddof=ddof)
-    params = generator.fit(None, generator.summarize(Samples.of(jnp.asarray(points))))
-    np.testing.assert_allclose(params.mean, points.mean(0), atol=1e-6)
-    np.testing.assert_allclose(params.cov, np.cov(points.T, ddof=ddof), atol=1e-5)
+def test_rows_at_the_ends_of_a_uniform_have_weight():
+    weight = jnp.array([0.0, 0.1, 0.2, 0.0])
+    assert np.array_equal(rows_at(jnp.array([0.0, 1.0]), weight), [1, 2])
 
 
-TRIANGLE = targets.normal(np.zeros(3), [[2.0, 0.6, 0.0], [0.6, 1.0, -0.3], [0.0, -0.3, 0.5]]).params
-
-
-@jax.jit
-def draw_moments(keys, n):
-    return jax.vmap(lambda key: Gaussian(3).draw(key, TRIANGLE, n, 0.5))(keys)
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 10, 10**12])
-def test_moments_drawn_are_wishart(n):
-    """E scatter = (n - 1) lam Sigma, of rank min(n - 1, d); the mean has covariance lam Sigma/n."""
-    d, lam, cov = 3, 0.5, np.asarray(TRIANGLE.cov, np.float64)
-    moments: Moments = draw_moments(keys(4000), jnp.float32(n))
-    root = np.asarray(moments.root, np.float64)
-    assert (np.asarray(moments.weight) == np.float32(n)).all()
-    assert (np.linalg.matrix_rank(root) == min(n - 1, d)).all()
-    scatter = root @ root.swapaxes(-1, -2) / max(n - 1, 1)
-    _assert_mean("scatter", scatter, lam * cov if n > 1 else 0 * cov)
-    mean = np.asarray(moments.mean, np.float64) * np.sqrt(n)
-    _assert_mean("mean", mean, np.zeros(3))
-    _assert_mean("square of the mean", mean[:, :, None] * mean[:, None, :], lam * cov)
-
-
-def _assert_mean(what, sample, expected):
-    se = sample.std(0) / np.sqrt(len(sample))
-    error = np.abs(sample.mean(0) - expected)
-    # Single-precision rounding of the parameters themselves.
-    assert (error <= 5 * se + 1e-6).all(), f"{what}: {sample.mean(0)}, expected {expected}"
-
-
-def test_a_point_mass_draws_itself():
-    params = NormalParams(jnp.array([1.0, 2.0]), jnp.zeros((2, 2)))
-    moments = jax.jit(lambda key: Gaussian(2).draw(key, params, 7))(jax.random.key(0))
-    assert np.array_equal(moments.mean, params.mean) and not np.asarray(moments.root).any()
+def test_rows_and_normals_are_independent():
+    rows, normals = rows_and_normals(jax.random.key(0), jnp.ones(4), 40_000, 2)
+    assert normals.shape == (40_000, 2)
+    assert all(stats.kstest(column, "norm").pvalue > LEVEL for column in np.asarray(normals).T)
+    correlation = np.corrcoef(np.stack([rows, *np.asarray(normals).T])) - np.eye(3)
+    assert np.abs(correlation).max() < 5 / np.sqrt(len(rows))
