@@ -61,7 +61,7 @@ class TrigonometricRegression(LinearRegression):
 
     def predict(self, params: RegressionParams, x: Float[Array, " n"]) -> Float[Array, " n"]:
         r"""$f_t(x)$."""
-        return self._features(x) @ params.theta
+        return self._features(jnp.asarray(x, params.theta.dtype)) @ params.theta
 
     def summarize(self, dataset: Samples | NormalEquations) -> NormalEquations:
         if not isinstance(dataset, Samples):
