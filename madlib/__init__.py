@@ -16,7 +16,8 @@ One loop, regimes that say what is trained on, generators that are trained, targ
 ...         n_replicates=1000,
 ...         record=(madlib.metrics.wasserstein2_squared,),
 ...     )
-...     print(isinstance(run, madlib.Trajectory), f"{run['wasserstein2_squared'][:, -1].mean():.2f}")
+...     last = run["wasserstein2_squared"][:, -1]
+...     print(isinstance(run, madlib.Trajectory), f"{last.mean():.2f}")
 True 1.41
 True 0.02
 True 0.01

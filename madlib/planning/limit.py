@@ -188,8 +188,8 @@ def simulate_worth(
     both = np.stack([distance[:split], distance[split:][alone.ravel()]]).astype(float)
     left_out = (both.sum(-1, keepdims=True) - both) / max(n_replicates - 1, 1)
     means = np.concatenate([both.mean(-1, keepdims=True), left_out], axis=-1)
-    n_e, n_alone = theory.effective_sample_size(means, generator.dim)
-    ratio = n_e / n_alone
+    n_e = np.asarray(theory.effective_sample_size(means, generator.dim))
+    ratio = n_e[0] / n_e[1]
     values = n_replicates * ratio[:, :1] - (n_replicates - 1) * ratio[:, 1:]
     return values.reshape(*length.shape, n_replicates)
 

@@ -173,13 +173,14 @@ def heatmap(
         for name, v in (("x", x), ("y", y))
     )
     measured = isinstance(z, Estimate)
-    z, se = (z.mean, z.se) if measured else (np.asarray(z, float), 0.0)
+    z, se = (z.mean, np.asarray(z.se)) if measured else (np.asarray(z, float), np.zeros(()))
     x, y = as_reals(x, x_name), as_reals(y, y_name)
     require(z.shape == (len(y), len(x)), f"z must be [{len(y)}, {len(x)}]", z.shape, "Transpose.")
     log = axes.get("log", "")
     edges = [_edges(x, "x" in log), _edges(y, "y" in log)]
     norm = Normalize(*limits) if span is None else LogNorm(1 / span, span)
-    beside = ndimage.maximum_filter(z < 1 - N_STANDARD_ERRORS * se, 3) | (not measured)
+    below = np.asarray(ndimage.maximum_filter(z < 1 - N_STANDARD_ERRORS * se, 3), bool)
+    beside = below if measured else np.ones_like(below)
 
     def draw(ax: Axes) -> Any:
         cmap = "viridis" if span is None else "PuOr_r"
@@ -199,7 +200,7 @@ def heatmap(
     key = ("White lines: theory.",) if span is None else (f"{line}.", THEORY)
     key = key if len(theory) else key[:-1]
     grid_x, grid_y = np.meshgrid(x, y)
-    frames = [{x_name: grid_x.ravel(), y_name: grid_y.ravel(), "value": z.ravel()}]
+    frames: list[Any] = [{x_name: grid_x.ravel(), y_name: grid_y.ravel(), "value": z.ravel()}]
     frames[0] |= {"se": se.ravel()} if measured else {}
     frames += [{x_name: a, "theory": b} for a, b in theory]
     table = pd.concat(map(pd.DataFrame, frames), ignore_index=True)
