@@ -153,6 +153,23 @@ def test_surviving_sample_size():
     np.testing.assert_allclose(survival, exact, rtol=30 / n)
 
 
+def test_a_fixed_real_set_settles():
+    """S_inf = [(1 - a^2) S_real + a^2/n] / [1 - a^2 (1 - 1/n)]; 20 symbols, 50 real, 100 drawn."""
+    probs, n, a = np.full(20, 0.05), 100, 100 / 150
+    real = 0.05 + 0.95 / 50
+    limit = ((1 - a**2) * real + a**2 / n) / (1 - a**2 * (1 - 1 / n))
+    assert (round(real, 3), round(limit, 4)) == (0.069, 0.0766)
+    loop = {"n_ini": 50, "n_generations": 100}
+    late = 1 - theory.heterozygosity(SyntheticAugmentation(n), probs, **loop)[-1]
+    assert late == pytest.approx(limit, rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [10, 1000, 1_000_000])
+def test_one_migrant_keeps_two_thirds(n):
+    limit = theory.limit(FreshData(1, n - 1), ddof=0).s
+    assert limit == pytest.approx(1 - 1 / (3 - 2 / n), rel=1e-12)
+
+
 def test_missing_mass_of_real_draws():
     rng, cut = np.random.default_rng(8), np.array([0.6, 0.4, 0.0, 0.0])
     n_r, n_s = np.array([1, 3, 0]), np.array([0, 9, 9])
