@@ -22,6 +22,11 @@ from madlib.errors import NonNegative, NonNegatives, Positive, Positives, checke
 N_STANDARD_ERRORS = 5.0
 
 
+def tolerance(n_replicates: int) -> float:
+    """Standard errors beyond which chance goes as rarely as a normal variable goes beyond five."""
+    return float(-special.stdtrit(n_replicates - 1, special.ndtr(-N_STANDARD_ERRORS)))
+
+
 class Evidence(NamedTuple):
     """A statistic and the threshold of a definition.
 
@@ -48,8 +53,7 @@ class Evidence(NamedTuple):
     @property
     def margin(self) -> float:
         """Five standard errors; more for few replicates, as Student's t has it."""
-        chance = special.ndtr(-N_STANDARD_ERRORS)
-        return float(-special.stdtrit(self.n_replicates - 1, chance)) * self.se
+        return tolerance(self.n_replicates) * self.se
 
     @property
     def holds(self) -> bool | None:

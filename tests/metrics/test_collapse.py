@@ -53,7 +53,7 @@ def test_noise_hides_it(name):
     curve, diverges = CURVES[name]
     verdicts = [
         metrics.asymptotic_divergence(noisy(curve, 1.0, n_replicates=9, seed=seed)).holds
-        for seed in range(200)
+        for seed in range(40)
     ]
     assert set(verdicts) <= {None, diverges} and None in verdicts
 
@@ -85,59 +85,42 @@ def test_margins_are_those_of_student():
     assert unsure.holds is None and unsure._replace(tolerance=1.0).holds is False
 
 
-def gaussian(regime, n_ini=50, n_generations=64, n_replicates=4000, **settings):
-    record = (metrics.wasserstein2_squared, metrics.total_variance)
-    settings = {"n_ini": n_ini, "n_generations": n_generations, "record": record} | settings
-    target = targets.normal(0.0, 1.0)
-    return simulate(
-        jax.random.key(0), Gaussian(1), regime, target, n_replicates=n_replicates, **settings
-    )
-
-
 @pytest.mark.parametrize(
-    ("regime", "diverges", "collapses", "increases"),
+    ("regime", "diverges", "increases"),
     [
-        (FullySynthetic(50), True, True, True),  # E W2^2 = t/n + ..., E log v = -t/(n - 1)
-        (Accumulate(50), False, False, True),  # within pi^2/6 of the first error
-        (SyntheticAugmentation(50), False, False, True),  # n_e/n_r = (n_r + 2 n_s)/(n_r + 3 n_s)
-        (FreshData(50, 50), False, False, False),  # n_e/n_r = 1 + n_s/(n_r + n_s)
+        (FullySynthetic(400), True, True),  # E W2^2 = t/n + ..., E log v = -t/(n - 1)
+        (Accumulate(400), False, True),  # within pi^2/6 of the first error
+        (SyntheticAugmentation(400), False, True),  # n_e/n_r = (n_r + 2 n_s)/(n_r + 3 n_s)
+        (FreshData(400, 400), False, False),  # n_e/n_r = 1 + n_s/(n_r + n_s)
     ],
 )
-def test_regimes_of_a_gaussian(regime, diverges, collapses, increases):
-    trajectory = gaussian(regime)
-    risk, variance = trajectory["wasserstein2_squared"], trajectory["total_variance"]
-    for evidence, expected in [
-        (metrics.asymptotic_divergence(risk), diverges),
-        (metrics.collapsing_variance(variance), collapses),
-        (metrics.any_increase(risk), increases),
-        (metrics.catastrophic_increase(risk), diverges),
-    ]:
-        # Saturation may be hidden by noise; it is never taken for growth.
-        assert evidence.holds in ({True} if expected else {False, None}), evidence
-    if not increases:
-        assert metrics.any_increase(risk).holds is False
-        few = metrics.asymptotic_divergence(risk[:20])
-        assert few.holds is None and few.se > metrics.asymptotic_divergence(risk).se
-
-
-def test_fresh_and_accumulated_data_are_cleared_with_enough_replicates():
-    for regime in (FreshData(400, 400), Accumulate(400)):
-        trajectory = gaussian(regime, n_ini=400, n_replicates=8000)
-        evidence = metrics.collapsing_variance(trajectory["total_variance"])
-        assert evidence.holds is False, evidence
+def test_regimes_of_a_gaussian(regime, diverges, increases):
+    trajectory = simulate(
+        jax.random.key(0), Gaussian(1), regime, targets.normal(0.0, 1.0),
+        n_ini=400, n_generations=64, n_replicates=8000,
+        record=(metrics.wasserstein2_squared, metrics.total_variance),
+    )  # fmt: skip
+    risk = np.float64(trajectory["wasserstein2_squared"])
+    assert metrics.any_increase(risk).holds is increases
+    assert metrics.catastrophic_increase(risk).holds is diverges
+    assert metrics.collapsing_variance(trajectory["total_variance"]).holds is diverges
+    # Of the heavy tails of the risk, noise hides whether it settles; not that it grows.
+    evidence = metrics.asymptotic_divergence(risk)
+    assert evidence.holds is True if diverges else evidence.holds in (False, None), evidence
+    assert metrics.asymptotic_divergence(risk[:20]).holds in (diverges, None)
 
 
 def test_kernel_density_that_accumulates_grows_as_a_logarithm():
     """E v_t = 1 + h^2 (H_{t+1} - 1): not bounded, though everything is kept."""
-    family = KernelDensity(1, n_points=20 * 33, bandwidth=1.0)
+    family = KernelDensity(1, n_points=10 * 33, bandwidth=1.0)
 
     def variance(model, target):
         share, points = model.params.weight, model.params.points[:, 0]
         return share @ points**2 - (share @ points) ** 2
 
     trajectory = simulate(
-        jax.random.key(1), family, Accumulate(20), targets.normal(0.0, 1.0),
-        n_ini=20, n_generations=33, n_replicates=1500, record=(variance,),
+        jax.random.key(1), family, Accumulate(10), targets.normal(0.0, 1.0),
+        n_ini=10, n_generations=33, n_replicates=1000, record=(variance,),
     )  # fmt: skip
     values = np.float64(trajectory["variance"])
     assert metrics.asymptotic_divergence(values).holds is True

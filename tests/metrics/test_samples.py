@@ -442,9 +442,9 @@ def test_scores_follow_a_change_of_axes_and_unit(scale):
         return
     distance = float(metrics.frechet_distance(*moved))
     assert distance == pytest.approx(float(metrics.frechet_distance(real, synthetic)), rel=1e-4)
-    keys = jax.random.split(jax.random.key(86), 60)
+    keys = jax.random.split(jax.random.key(86), 24)
     each = [
-        [metrics.sliced_wasserstein2_squared(key, *x, 50) for key in keys[i::2]]
+        [metrics.sliced_wasserstein2_squared(key, *x, 100) for key in keys[i::2]]
         for i, x in enumerate([(real, synthetic), moved])
     ]
     (mean, se), (mean_there, se_there) = map(mean_and_se, np.float64(each))
@@ -470,17 +470,17 @@ def test_entropy_by_a_tree(d, n, k):
 
 def test_entropy_of_normals_follows_their_variance():
     """dH = (d/2) log of the factor, and (d/2) log(2 pi e) in all, where the bias is below noise."""
-    keys = jax.random.split(jax.random.key(89), 400)
+    keys = jax.random.split(jax.random.key(89), 200)
 
     def entropy(key, lam):
-        return metrics.knn_entropy(jnp.sqrt(lam) * jax.random.normal(key, (400, 2)))
+        return metrics.knn_entropy(jnp.sqrt(lam) * jax.random.normal(key, (300, 2)))
 
     both = jax.jit(lambda keys, lam: jax.lax.map(lambda key: entropy(key, lam), keys))
     (wide, se), (narrow, se_narrow) = (
         mean_and_se(np.float64(both(half, lam)))
         for half, lam in ((keys[::2], 1.0), (keys[1::2], 0.1))
     )
-    assert se < 0.006 and abs(wide - np.log(2 * np.pi * np.e)) < 5 * se + 0.02, (wide, se)
+    assert se < 0.01 and abs(wide - np.log(2 * np.pi * np.e)) < 5 * se + 0.02, (wide, se)
     assert abs(narrow - wide - np.log(0.1)) < 5 * np.hypot(se, se_narrow), (narrow, wide, se)
 
 

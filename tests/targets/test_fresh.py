@@ -151,13 +151,13 @@ def test_when_it_runs_out_it_says_so():
     for n_ini, n_r, words in [
         (12, 13, "no example is dealt twice, so there are 12 for this draw; got n=13. Lower n_ini"),
         (40, 6, "there are 5 for this draw; got n=6"),
-        (61, 1, "n_ini must be at most 60, all the real data; got 61"),
+        (61, 1, "there are 60 for this draw; got n=61"),
     ]:
         with pytest.raises(ParameterError, match=words) as refused:
             simulate(key, Gaussian(1), FreshData(n_r, 2), target, n_ini=n_ini, **settings)
         assert "\n" not in str(refused.value)
-    with pytest.raises(ParameterError, match="there are 60 for this draw; got n=61"):
-        target.draw(key, 61)
+    with pytest.raises(ParameterError, match="n_ini must be at most 60, all the real data"):
+        run_loop(key, Gaussian(1), FreshData(1, 2), target, n_ini=61, n_generations=5)
     with pytest.raises(ParameterError, match="only examples can be dealt"):
         targets.dealt(targets.standard_normal(2))
     for run, more in ((run_loop, {}), (simulate, {"n_replicates": 1})):
