@@ -6,6 +6,23 @@ they need as many as Student's t exceeds once in a thousand tries: 5.9 for 6 rep
 10 for 4, 22 for 3. An order or inequality holds or fails by that margin and is undecided in
 between; an equality holds within 5, fails beyond the tolerance and is undecided in between.
 `check` never raises for an outcome; `audit` tells where outcomes and the ledger disagree.
+
+>>> import os, tempfile
+>>> from unittest import mock
+>>> from madlib.book import claims
+>>> entry = "[{id: mean, source: madlib, where: here, statement: It is 1., kind: equality,"
+>>> with tempfile.TemporaryDirectory() as folder:
+...     path = Path(folder, "claims.yaml")
+...     size = path.write_text(entry + " chapter: mine, verdict: passes}]")
+...     with mock.patch.dict(os.environ, MADLIB_RESULTS=folder, MADLIB_LEDGER=str(path)):
+...         mean = claims.Estimate.of([0.98, 1.01, 1.0, 1.02, 0.97])
+...         verdict = claims.check("mean", mean, expected=1)
+...         print(verdict, isinstance(verdict, claims.Verdict))
+...         print(claims.audit(folder), claims.ledger() == (verdict.claim,))
+...         print(isinstance(verdict.claim, claims.Claim))
+mean: holds (|z| = 0.43) True
+[] True
+True
 """
 
 import dataclasses

@@ -24,6 +24,7 @@ from madlib.generators.mixture import GaussianMixture, MixtureParams
 from madlib.generators.negative_guidance import SelfGuidedDiffusion, SelfGuidedGaussian
 from madlib.generators.regression import LinearRegression
 from madlib.generators.training import Training
+from madlib.generators.trigonometric import TrigonometricRegression
 from madlib.generators.trigram import Trigram
 from madlib.generators.vae import VAE
 from madlib.generators.wgan import WGAN
@@ -44,6 +45,7 @@ __all__ = [
     "SelfGuidedDiffusion",
     "SelfGuidedGaussian",
     "Training",
+    "TrigonometricRegression",
     "Trigram",
     "VAE",
     "WGAN",

@@ -7,6 +7,7 @@ collapsed model (zero or singular covariance, one symbol left) has its right lim
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,8 @@ from jaxtyping import Array, Float, Int
 
 from madlib.errors import require
 from madlib.generators import CategoricalParams, MixtureParams, NormalParams
-from madlib.linalg import log_normals, procrustes_squared, triangular_root
+from madlib.generators.regression import RegressionParams
+from madlib.linalg import inverse_root, log_normals, procrustes_squared, triangular_root
 from madlib.protocols import Model, Target
 
 
@@ -109,6 +111,28 @@ def mean_error_squared(params: NormalParams, reference: NormalParams) -> Float[A
         0.0
     """
     return jnp.sum((params.mean - reference.mean) ** 2)
+
+
+@of_params
+def normal_divergence(params: NormalParams, reference: NormalParams) -> Float[Array, ""]:
+    r"""KL(reference || model) in nats; infinite once a dimension is lost.
+
+    Where the reference has mean and covariance of the real distribution $P_r$, it is
+    $KL(P_r \|\, \mathcal G^t)$ less its least value for a Gaussian: the divergence of the best one.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> ours, theirs = targets.normal(1, 1), targets.normal(0, 1)
+        >>> float(metrics.normal_divergence(ours.params, theirs.params))
+        0.5
+    """
+    alive = jnp.diagonal(params.chol).all()
+    root = jnp.where(alive, params.chol, jnp.eye(len(params.mean), dtype=params.chol.dtype))
+    inverse = inverse_root(root)
+    ratio, gap = inverse @ reference.chol, inverse @ (reference.mean - params.mean)
+    log_ratio = jnp.log(jnp.abs(jnp.diagonal(ratio)))  # of a product of triangular matrices
+    divergence = (jnp.sum(ratio**2) + jnp.sum(gap**2) - len(gap)) / 2 - jnp.sum(log_ratio)
+    return jnp.where(alive, divergence, jnp.inf)
 
 
 @of_params
@@ -206,6 +230,32 @@ def total_variation(params: CategoricalParams, reference: CategoricalParams) -> 
 
 
 @of_params
+def missing_mass(params: CategoricalParams, reference: CategoricalParams) -> Float[Array, ""]:
+    """Real probability of symbols that the model cannot draw: Good's missing mass.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> ours, theirs = targets.categorical([1, 0]), targets.categorical([0.75, 0.25])
+        >>> float(metrics.missing_mass(ours.params, theirs.params))
+        0.25
+    """
+    return jnp.sum(jnp.where(params.probs > 0, 0.0, reference.probs))
+
+
+@of_params
+def excess_risk(params: RegressionParams, reference: RegressionParams) -> Float[Array, ""]:
+    r"""$|\theta_t - \theta_0|^2$: the mean squared error of predictions, above the noise.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> ours, theirs = targets.regression([1.0, 2.0]), targets.regression([1.0, 0.0])
+        >>> float(metrics.excess_risk(ours.params, theirs.params))
+        4.0
+    """
+    return jnp.sum((params.theta - reference.theta) ** 2)
+
+
+@of_params
 def mixture_variance(params: MixtureParams) -> Float[Array, ""]:
     r"""Total variance of a mixture, $\operatorname{tr} \Sigma$: within its modes and between them.
 
@@ -288,6 +338,38 @@ def mixture_l2_distance(params: MixtureParams, reference: MixtureParams) -> Floa
     norms = _overlap(params, params) + _overlap(reference, reference)
     across = jnp.where(jnp.isfinite(norms), _overlap(params, reference), 0.0)
     return jnp.sqrt(jnp.maximum(norms - 2 * across, 0.0))
+
+
+def kernel_squared_error(model: Model, target: Target) -> Float[Array, ""]:
+    r"""$\int (p - q)^2$ between a kernel density estimate p and a normal target q, exactly.
+
+    Every term is an overlap of normal densities, as in `mixture_l2_distance`; $O(n^2)$.
+
+    Args:
+        model: with `KernelDensityParams`.
+        target: a normal distribution.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> from madlib.generators.kernel_density import KernelDensity, KernelDensityParams
+        >>> from madlib.protocols import Model
+        >>> one = KernelDensityParams(jnp.zeros((1, 1)), jnp.ones(1), jnp.ones((1, 1)))
+        >>> model = Model(KernelDensity(dim=1, n_points=1, bandwidth=1.0), one)
+        >>> float(metrics.kernel_squared_error(model, targets.standard_normal(1)))
+        0.0
+    """
+    (points, weight, kernel), (mean, chol) = model.params, target.reference
+    wide = triangular_root(jnp.concatenate([kernel, chol], axis=1))
+    pairs = log_normals(points[:1] * 0, math.sqrt(2) * kernel[None], _differences(points))[0]
+    across = log_normals(mean[None], wide[None], points.T)[0]
+    own = log_normals(mean[None], math.sqrt(2) * chol[None], mean[:, None])[0, 0]
+    both = jnp.exp(pairs) @ (weight[:, None] * weight[None, :]).ravel()
+    return both - 2 * jnp.exp(across) @ weight + jnp.exp(own)
+
+
+def _differences(points: Float[Array, "n d"]) -> Float[Array, "d m"]:
+    """Of all ordered pairs, m = n^2."""
+    return (points[:, None] - points[None]).reshape(-1, points.shape[1]).T
 
 
 def _belongs(mean: Float[Array, "k d"], center: Float[Array, "m d"]) -> Float[Array, "m k"]:

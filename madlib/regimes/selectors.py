@@ -7,6 +7,7 @@ Posterior      a weight, the chance that an example is human
 Preference     Bradley-Terry choices between two, or the best of many, for one or more groups
 Deduplicate    the first of identical examples
 Relabel        the label that a classifier would give
+Reparation     a weight for each group, which restores its share of the data
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from madlib.datasets import Counts, Samples
 from madlib.protocols import Model
@@ -148,3 +149,25 @@ class Relabel(Selector):
 
     def __call__(self, key, data: Samples, turn):
         return data._replace(label=self.classifier.labels(data.points))
+
+
+class Reparation(Selector):
+    """Weighs groups so that each has its share, whatever the sample holds (Wyllie et al. 2024).
+
+    Attributes:
+        group: [k], the group of each symbol, counted from 0.
+        share: [g], of the total; a group without a single example stays without.
+    """
+
+    group: Int[Array, " k"]
+    share: Float[Array, " g"]
+
+    @property
+    def needs_points(self):
+        return False
+
+    def __call__(self, key, data: Counts, turn):
+        members = (self.group[None, :] == jnp.arange(len(self.share))[:, None]).astype(float)
+        mass = members @ data.count
+        factor = data.count.sum() * self.share / jnp.where(mass > 0, mass, 1.0)
+        return Counts(factor @ members * data.count)

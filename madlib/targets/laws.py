@@ -1,4 +1,4 @@
-r"""Distributions with a formula: normal, mixtures, discrete, Rosenbrock's banana."""
+r"""Distributions with a formula: normal, mixtures, discrete, regressions, Rosenbrock's banana."""
 
 import dataclasses
 import math
@@ -11,15 +11,18 @@ from jaxtyping import Array, Float, Key
 from numpy.typing import NDArray
 
 from madlib.datasets import Samples
-from madlib.errors import Count, NonNegative, Positives, Reals, Shares, checked, require
+from madlib.errors import Count, Flag, NonNegative, Positives, Reals, Shares, checked, require
 from madlib.generators import (
     Categorical,
     CategoricalParams,
     Gaussian,
     GaussianMixture,
+    LinearRegression,
     MixtureParams,
     NormalParams,
+    TrigonometricRegression,
 )
+from madlib.generators.regression import RegressionParams
 from madlib.protocols import Generator, Target
 
 
@@ -205,6 +208,28 @@ def rosenbrock() -> Target:
         (100, 2)
     """
     return Target((), None, Rosenbrock())
+
+
+@checked
+def regression(theta: Reals, noise: NonNegative = 1.0, trigonometric: Flag = False) -> Target:
+    r"""Examples (x, y), $y = x^T \theta + \sigma \varepsilon$: see `generators.LinearRegression`.
+
+    Args:
+        theta: [d], the real coefficients.
+        noise: $\sigma$.
+        trigonometric: whether they are of a function on a circle instead, 2K + 1 of them: see
+            `generators.TrigonometricRegression`.
+
+    Example:
+        >>> from madlib import targets
+        >>> targets.regression([0.5, -1.0]).family
+        LinearRegression(n_features=2, noise=1.0, exact=True)
+    """
+    required = "theta must be a vector [d]"
+    require(theta.ndim == 1 and theta.size, required, f"shape {theta.shape}", "Flatten it.")
+    params = RegressionParams(jnp.asarray(theta, jnp.float32))
+    family = TrigonometricRegression if trigonometric else LinearRegression
+    return Target(params, params, family(theta.size, noise))
 
 
 def _check_sum(name: str, probs: NDArray[np.float64]) -> None:

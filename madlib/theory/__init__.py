@@ -26,17 +26,20 @@ from madlib.theory.curation import (
     negative_guidance_weight,
     plural_preference,
     selection_factor,
+    temperature_balance,
     temperature_cure,
     temperature_stability,
     verifier_contraction,
     verifier_limit,
 )
 from madlib.theory.discrete import (
-    expected_sample_coverage,
+    expected_missing_mass,
     expected_support_size,
     extinction_probability,
+    group_heterozygosity,
     heterozygosity,
     poisson_survival_probability,
+    surviving_sample_size,
 )
 from madlib.theory.distances import (
     exact_wasserstein2_squared,
@@ -45,18 +48,21 @@ from madlib.theory.distances import (
     wasserstein2_squared,
     wasserstein2_squared_limit,
 )
-from madlib.theory.kernels import kernel_variance
+from madlib.theory.kernels import kernel_squared_error, kernel_variance
 from madlib.theory.limits import limit, plateau, steady
 from madlib.theory.recursions import Batch, GaussianMoments, TrainingSet, moments, recursion
 from madlib.theory.regression import (
+    ThreeErrors,
     accumulated_regression_risk,
     regression_risk,
     replaced_regression_risk,
     shifted_regression_risk,
+    three_errors,
 )
 from madlib.theory.spread import (
     LogVarianceMoments,
     effective_directions,
+    expected_divergence,
     log_variance_moments,
     log_variance_quantiles,
     typical_variance,
@@ -94,6 +100,7 @@ __all__ = [
     "replaced_regression_risk",
     "selection_factor",
     "shifted_regression_risk",
+    "temperature_balance",
     "temperature_cure",
     "temperature_stability",
     "verifier_contraction",
@@ -101,16 +108,20 @@ __all__ = [
     "Batch",
     "GaussianMoments",
     "LogVarianceMoments",
+    "ThreeErrors",
     "TrainingSet",
     "admissible_n_s",
     "admissible_n_s_limit",
     "effective_directions",
     "effective_sample_size",
     "exact_wasserstein2_squared",
-    "expected_sample_coverage",
+    "expected_divergence",
+    "expected_missing_mass",
     "expected_support_size",
     "extinction_probability",
+    "group_heterozygosity",
     "heterozygosity",
+    "kernel_squared_error",
     "kernel_variance",
     "limit",
     "log_variance_moments",
@@ -122,6 +133,8 @@ __all__ = [
     "recursion",
     "spectral_wasserstein2_squared",
     "steady",
+    "surviving_sample_size",
+    "three_errors",
     "typical_variance",
     "unbiased_worth",
     "variance_squared_cv",

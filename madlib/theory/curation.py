@@ -212,17 +212,42 @@ def temperature_cure(temperature: OpenShares, *, n_answers: Count) -> Values:
         >>> float(theory.temperature_cure(0.5, n_answers=10).round(3))
         0.625
     """
+    border = np.vectorize(lambda tau: _rest(gap, np.float64(tau), n_answers).max(), otypes=[float])
+    gap = np.geomspace(1e-9, 1 - 1 / n_answers - 1e-7, 200_000) if n_answers > 1 else np.ones(1)
+    return np.maximum(border(temperature), 1 - temperature)
+
+
+@law
+def temperature_balance(leader: OpenShares, temperature: OpenShares, *, n_answers: Count) -> Values:
+    r"""Real share with which a loop rests where one of M answers has probability x.
+
+    $a = (g - x)/(g - 1/M)$ with $g = x^{1/\tau} / [x^{1/\tau} + (M - 1) y^{1/\tau}]$, and $y =
+    (1 - x)/(M - 1)$ for each of the others. At x = 1/M any real share rests; the value there is the
+    limit, `temperature_stability`. `temperature_cure` is the largest value.
+
+    Args:
+        leader: [...], x, from 1/M to 1.
+        temperature: [...], $\tau$.
+        n_answers: M, at least 2.
+
+    Example:
+        >>> from madlib import theory
+        >>> float(theory.temperature_balance(0.9, 0.5, n_answers=2).round(3))
+        0.18
+    """
+    lower = leader >= 1 / n_answers
+    require(np.all(lower), "leader must be at least 1/n_answers", leader, "It is the largest.")
+    return _rest(1 - leader, temperature, n_answers)
+
+
+def _rest(gap: Values, temperature: Values, n_answers: int) -> Values:
+    """The real share with which a leading answer rests at 1 - gap."""
     require(n_answers >= 2, "n_answers must be >= 2", n_answers, "One answer has no rival.")
-    gap = np.geomspace(1e-9, 1 - 1 / n_answers - 1e-7, 200_000)
-    x = 1 - gap  # from one answer alone to all alike
-
-    def cure(tau: float) -> float:
-        rest = scipy.special.xlogy(1, gap / (n_answers - 1)) - np.log(x)
-        preferred = 1 / (1 + (n_answers - 1) * np.exp(rest / tau))
-        share = (preferred - x) / (preferred - 1 / n_answers)
-        return float(max(share.max(), 1 - tau))
-
-    return np.vectorize(cure, otypes=[float])(temperature)
+    odds = (np.log(gap / (n_answers - 1)) - np.log1p(-gap)) / temperature
+    preferred = 1 / (1 + (n_answers - 1) * np.exp(odds))
+    away = preferred - 1 / n_answers
+    alike = np.abs(1 - gap - 1 / n_answers) < 1e-9
+    return np.where(alike, 1 - temperature, (preferred - 1 + gap) / np.where(alike, 1, away))
 
 
 @law

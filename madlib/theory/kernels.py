@@ -1,6 +1,8 @@
 """Kernel density estimates in the loop: points x_i, kernel N(0, h^2)."""
 
-from madlib.errors import Positives, Shares
+import numpy as np
+
+from madlib.errors import Count, Positives, Shares
 from madlib.theory.arguments import AnyRegime, Array, Length, Sizes
 from madlib.theory.law import law
 from madlib.theory.recursions import run
@@ -41,3 +43,43 @@ def kernel_variance(
         array([0.99 , 1.069, 1.148])
     """
     return run(regime, n_ini, n_generations, 1.0, 0.0, kernel=lam * bandwidth**2)[1]
+
+
+@law
+def kernel_squared_error(
+    bandwidth: Positives, *, n_ini: Sizes, n_s: Sizes, n_generations: Count, dim: Count = 1
+) -> Array:
+    r"""$E \int (p_t - p_0)^2$, fully synthetic, for a target N(0, I): exact.
+
+    On average $p_t = N(0, (1 + t h^2) I)$, and its square follows from pairs of points: a pair
+    shares its parent with probability 1/n, and its distance else gains a variance of $2 h^2$. For t
+    = 1 it is the mean integrated squared error of a kernel density estimate (Fryer 1976). Derived.
+
+    Args:
+        bandwidth: [...], h, in standard deviations of the target.
+        n_ini, n_s: [...], real points for generation 1, synthetic ones for later ones.
+        n_generations: number of generations, G^1 included.
+        dim: d.
+
+    Returns:
+        [..., n_generations].
+
+    Example:
+        >>> from madlib import theory
+        >>> loop = {"n_ini": 100, "n_s": 100, "n_generations": 3}
+        >>> theory.kernel_squared_error([0.1, 0.4], **loop).round(4)
+        array([[0.0254, 0.0424, 0.0557],
+               [0.0056, 0.0109, 0.0164]])
+    """
+    h = bandwidth
+
+    def overlap(variance):  # of two normal densities, the sum of whose variances is this
+        return (2 * np.pi * variance) ** (-dim / 2)
+
+    rows, keep, siblings = [], 1.0, 0.0
+    for t in range(1, n_generations + 1):
+        pairs = overlap(2 * t * h**2) / n_ini + (1 - 1 / n_ini) * overlap(2 + 2 * t * h**2)
+        rows.append(siblings + keep * pairs - 2 * overlap(2 + t * h**2) + overlap(2.0))
+        siblings = siblings + keep / n_s * overlap(2 * t * h**2)
+        keep = keep * (1 - 1 / n_s)
+    return np.stack(rows, axis=-1)

@@ -3,9 +3,11 @@ r"""Linear regression in the loop: $y = x^T \theta + \sigma \varepsilon$, x ~ N(
 The excess risk $E|\theta_t - \theta_0|^2$ of one fit to T examples is $\sigma^2 d / (T - d - 1)$.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from madlib.errors import Count, Counts, NonNegatives, Positives, Shares, require
+from madlib.errors import Count, Counts, Natural, NonNegatives, Positives, Reals, Shares, require
 from madlib.theory.arguments import Length, Values
 from madlib.theory.law import law
 
@@ -63,10 +65,11 @@ def accumulated_regression_risk(
 def shifted_regression_risk(
     n: Counts, *, n_features: Count, share: Shares, shift: NonNegatives, noise: Positives = 1.0
 ) -> Values:
-    r"""Excess risk when a share $p_2$ of T labels comes from coefficients off by $\Delta$.
+    r"""Exact excess risk when a share $p_2$ of T = n labels has coefficients off by $\Delta$.
 
-    $\sigma^2 d/(T - d - 1) + p_2^2 |\Delta|^2 + p_2 (1 - p_2)(d + 1)|\Delta|^2 / T$, to first order
-    in 1/T: the floor $p_2^2 |\Delta|^2$ does not fall with T.
+    $\sigma^2 d/(T - d - 1) + |\Delta|^2 [p_2^2 + p_2 (1 - p_2) f]$, in which f, about (d + 1)/T, is
+    the fluctuation of the mixture: the floor $p_2^2 |\Delta|^2$ does not fall with T. Derived, from
+    the second moments of a matrix beta distribution.
 
     Example:
         >>> from madlib import theory
@@ -74,6 +77,78 @@ def shifted_regression_risk(
         >>> float(risk.round(4))
         0.0211
     """
-    floor = share**2 * shift**2
-    mixing = share * (1 - share) * (n_features + 1) * shift**2 / n
-    return regression_risk(n, n_features=n_features, noise=noise) + floor + mixing
+    d = n_features
+    risk = regression_risk(n, n_features=d, noise=noise)
+    above = n**2 * (d + 1) - n * (d + 5) + 2 * (d + 1)
+    mixing = above / ((n - 1) * (n + 2) * (n - d - 1))
+    return risk + shift**2 * (share**2 + share * (1 - share) * mixing)
+
+
+class ThreeErrors(NamedTuple):
+    r"""The expected squared error of a fitted function, in three parts that add up.
+
+    Attributes:
+        statistical: [..., n_generations], variance, of finite samples.
+        expressivity: the same shape, of coefficients outside the family.
+        approximation: the same shape, squared bias within the family, of an unfinished fit.
+
+    Example:
+        >>> from madlib import theory
+        >>> sum(theory.ThreeErrors(statistical=0.1, expressivity=0.2, approximation=0.0))
+        0.30000000000000004
+    """
+
+    statistical: Any
+    expressivity: Any
+    approximation: Any
+
+
+@law
+def three_errors(
+    theta: Reals,
+    *,
+    n_ini: Counts,
+    n_s: NonNegatives,
+    n_generations: Length,
+    n_r: NonNegatives = 0,
+    degree: Natural | None = None,
+    learned: Shares = 1,
+    noise: Positives = 1.0,
+) -> ThreeErrors:
+    r"""E $|\theta_t - \theta_0|^2$ of `generators.TrigonometricRegression`, by its causes: exact.
+
+    With $a = n_s/(n_r + n_s)$ and c = `learned`, the family of the first $d = 2k + 1$ coefficients
+    has the mean $b_t$ times the true one and the variance $d v_t$,
+
+        b_t = c (1 - a + a b_(t-1)),      v_t = c^2 (a^2 v_(t-1) + sigma^2 / (n_r + n_s)).
+
+    Without fresh data, statistical error alone (c = 1) is $\sigma^2 d (1/n_{ini} + (t-1)/n_s)$ and
+    approximation error alone $(1 - c^t)^2 |\theta_0|^2$; expressivity error does not change with t.
+    Derived.
+
+    Args:
+        theta: [D], the real coefficients.
+        n_ini, n_s, n_r: [...], points for generation 1; synthetic and fresh real ones after it.
+        n_generations: number of generations, G^1 included.
+        degree: k of the family; None for all coefficients.
+        learned: [...], share of the way to the least-squares fit that each fit goes.
+        noise: [...], $\sigma$.
+
+    Example:
+        >>> from madlib import theory
+        >>> loop = {"n_ini": 100, "n_s": 100, "n_generations": 3}
+        >>> theory.three_errors([0.0, 1.0, 0.5], degree=1, **loop).statistical
+        array([0.03, 0.06, 0.09])
+    """
+    d = theta.size if degree is None else min(2 * degree + 1, theta.size)
+    total = n_r + n_s
+    require(np.all(total > 0), "n_r + n_s must be > 0", total, "Give some data.")
+    a, v = n_s / total, learned**2 * noise**2 / n_ini + 0 * total
+    rows = [(learned + 0 * v, v)]
+    for _ in range(n_generations - 1):
+        b, v = rows[-1]
+        b, v = learned * (1 - a + a * b), learned**2 * (a**2 * v + noise**2 / total)
+        rows.append((b, v))
+    b, v = (np.stack(column, axis=-1) for column in zip(*rows, strict=True))
+    outside = np.broadcast_to(np.sum(theta[d:] ** 2), b.shape)
+    return ThreeErrors(d * v, outside, (1 - b) ** 2 * np.sum(theta[:d] ** 2))

@@ -454,6 +454,18 @@ def test_the_schematic_tells_its_arrows():
     assert len(shown.table) == 9
 
 
+def test_shares_are_stacked_to_one_and_labelled_in_their_middle():
+    terms = {"bias": [3.0, 1.0], "noise": [1.0, 1.0], "rest": [0.0, 2.0]}
+    panel = figures.stacked({"t": [1, 2]}, terms, title="shares")
+    fig = panels._compose([panel], 1)
+    tops = [area.get_paths()[0].get_extents().ymax for area in fig.axes[0].collections]
+    assert tops == pytest.approx([0.75, 1.0, 1.0])
+    sums = panel.table.groupby("t")["share"].sum()
+    assert sums.tolist() == pytest.approx([1.0, 1.0])
+    words = {text.get_text(): text.xy[1] for text in fig.axes[0].texts}
+    assert words == pytest.approx({"bias": 0.125, "noise": 0.375, "rest": 0.75})
+
+
 def test_a_map_of_a_ratio_diverges_from_one():
     x = np.geomspace(1, 100, 21)
     ratio = np.tile(x / 10, (21, 1))
@@ -545,6 +557,11 @@ RUN = Trajectory(np.arange(1, 3), None, {"score": np.ones((5, 2))})
         (lambda: figures.images({"a": np.ones((2, 64)), "b": np.ones((3, 64))}), ["2 images"]),
         (lambda: figures.clouds({}, fits={"a": FIT._replace(mean=np.ones(3))}), ["two dimensions"]),
         (lambda: figures.heatmap([1, 2], [1, 2], [[1]], label=""), ["z must be [2, 2]"]),
+        (
+            lambda: figures.stacked([1, 2], {"a": [1.0, 0.0], "b": [1.0, 0.0]}),
+            ["2 sums", "not all"],
+        ),
+        (lambda: figures.stacked([1, 2], {"a": [1.0, -2.0]}), ["none negative", "-2"]),
         (lambda: figures.heatmap([0, 1], [1, 2], DATA, label="", log="x"), ["increase", "log"]),
     ],
 )

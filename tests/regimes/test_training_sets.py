@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
-from madlib import Gaussian, ParameterError, metrics, simulate, targets
-from madlib.datasets import Samples
+from madlib import Gaussian, ParameterError, metrics, simulate, targets, theory
+from madlib.datasets import Counts, Samples
+from madlib.generators import Categorical
 from madlib.protocols import Model, Turn
 from madlib.regimes import (
     Accumulate,
@@ -22,6 +23,7 @@ from madlib.regimes import (
     Selector,
     SyntheticAugmentation,
     Weighted,
+    selectors,
 )
 
 N_INI, N_GENERATIONS = 4, 6
@@ -318,6 +320,40 @@ def test_a_selector_that_rejects_everything_is_named():
             n_generations=4,
             n_replicates=2,
         )
+
+
+def test_reparation_restores_the_shares_of_groups():
+    """The shares of a group with and without examples, and the proportions within each."""
+    select = selectors.Reparation(jnp.array([0, 0, 1, 2]), jnp.array([0.2, 0.5, 0.3]))
+    weighed = select(None, Counts(jnp.array([3.0, 1.0, 12.0, 4.0])), turn_of(2)).count
+    np.testing.assert_allclose(weighed, 20 * np.array([0.15, 0.05, 0.5, 0.3]), rtol=1e-6)
+    without = select(None, Counts(jnp.array([0.0, 0.0, 5.0, 5.0])), turn_of(2)).count
+    np.testing.assert_allclose(without, [0, 0, 5, 3], rtol=1e-6)
+
+
+def test_reparation_in_the_loop():
+    """The share of a group stays; its diversity goes as fast as its own draws let it."""
+    probs, n = np.array([0.04, 0.06, 0.6, 0.3]), 60
+    select = selectors.Reparation(jnp.array([0, 0, 1, 1]), jnp.array([0.1, 0.9]))
+    loop = {"n_ini": n, "n_generations": 12}
+    run = simulate(
+        jax.random.key(3),
+        Categorical(4),
+        Curated(FullySynthetic(n), select, of="all"),
+        targets.categorical(probs),
+        n_replicates=20_000,
+        **loop,
+    )
+    probs_t = np.asarray(run.params.probs, float)
+    share = probs_t[..., :2].sum(-1)
+    alive = share[:, 1:] > 0  # generation 1 is the real sample, as it is
+    np.testing.assert_allclose(share[:, 1:][alive], 0.1, rtol=1e-5)
+    within = probs_t[..., :2] / np.maximum(share, 1e-9)[..., None]
+    kept = (1 - np.sum(within**2, -1)) * (share > 0) / (1 - 0.4**2 - 0.6**2)
+    mean, se = kept.mean(0), kept.std(0) / np.sqrt(len(kept))
+    expected = theory.group_heterozygosity(0.1, n_s=n, reparation=True, **loop)
+    z = (mean - expected) / se
+    assert np.abs(z).max() < 5, z
 
 
 def test_regimes_are_equinox_modules_with_few_lines():

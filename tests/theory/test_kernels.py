@@ -51,6 +51,26 @@ def test_variance_of_points_really_drawn(regime, lam):
     assert_agrees(f"{regime} E variance", measured, expected)
 
 
+@pytest.mark.parametrize("dim", [1, 2])
+def test_squared_error_of_points_really_drawn(dim):
+    rng, h, n_ini, n_s, n_replicates = np.random.default_rng(5), 0.5, 7, 5, 20_000
+    law = {"n_ini": n_ini, "n_s": n_s, "n_generations": 4, "dim": dim}
+    points, rows = rng.standard_normal((n_replicates, n_ini, dim)), []
+
+    def normal_density(gap, variance):
+        square = np.sum(gap**2, axis=-1) / variance
+        return np.exp(-square / 2) / (2 * np.pi * variance) ** (dim / 2)
+
+    for _ in range(4):
+        pairs = normal_density(points[:, :, None] - points[:, None], 2 * h**2).mean((1, 2))
+        across = normal_density(points, 1 + h**2).mean(1)
+        rows.append(pairs - 2 * across + normal_density(np.zeros(dim), 2.0))
+        parents = rng.integers(points.shape[1], size=(n_replicates, n_s, 1))
+        points = np.take_along_axis(points, parents, axis=1)
+        points = points + h * rng.standard_normal(points.shape)
+    assert_agrees("squared error", np.stack(rows, 1), theory.kernel_squared_error(h, **law))
+
+
 def test_closed_forms():
     n, t, h = 30, np.arange(1, 200), 0.4
     law = {"n_ini": n, "n_generations": len(t)}

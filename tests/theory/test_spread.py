@@ -10,6 +10,22 @@ from madlib.errors import ParameterError
 from madlib.regimes import FullySynthetic
 
 
+@pytest.mark.parametrize(("n_s", "n_ini", "dim"), [(16, 12, 1), (14, 20, 3)])
+def test_expected_divergence(n_s, n_ini, dim):
+    """KL(N_0 || N_t), written out; at least 12 samples, so that it has a variance."""
+    rng, root = np.random.default_rng(8), ROOT_3D if dim == 3 else np.eye(1)
+    loop = {"n_ini": n_ini, "n_generations": 3, "n_replicates": 40_000, "root": root}
+    means, covs = gaussian_loop(rng, FullySynthetic(n_s), **loop)
+    inverse, real = np.linalg.inv(covs), root @ root.T
+    gap = np.einsum("rti,rtij,rtj->rt", means, inverse, means)
+    log_ratio = np.linalg.slogdet(covs)[1] - np.linalg.slogdet(real)[1]
+    divergence = (log_ratio + np.trace(inverse @ real, axis1=-2, axis2=-1) + gap - dim) / 2
+    expected = theory.expected_divergence(n_ini=n_ini, n_s=n_s, n_generations=3, dim=dim)
+    assert_agrees("KL", divergence, expected)
+    huge = theory.expected_divergence(n_ini=1e12, n_s=1e12, n_generations=50, dim=dim)
+    np.testing.assert_allclose(huge, dim * (dim + 3) / 4e12 * np.arange(1, 51), rtol=1e-2)
+
+
 @pytest.mark.parametrize(
     ("n_s", "n_ini", "lam", "ddof", "dim"),
     [(6, 4, 0.7, 1, 1), (5, 9, 1.0, 0, 1), (7, 9, 0.9, 1, 3), (9, 7, 0.9, 0, 3)],

@@ -86,6 +86,7 @@ ARGUMENTS = {
     "replaced_regression_risk": {"n_generations": lengths, **noisy},
     "selection_factor": {"share": shares, "likeliest": flags},
     "shifted_regression_risk": {"share": shares, "shift": positives, **noisy},
+    "temperature_balance": {"leader": shares, "temperature": shares, "n_answers": counts},
     "temperature_cure": {"temperature": shares, "n_answers": counts},
     "temperature_stability": {"temperature": shares},
     "verifier_contraction": {"half_width": positives},

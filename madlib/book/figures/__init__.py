@@ -18,11 +18,28 @@ theme of the page. A panel alone, as a cell's last line, shows itself and saves 
     clouds        points in the plane, and normal distributions as ellipses
     images        rows of grayscale images
     heatmap       a quantity over two settings; of a ratio, diverging from 1
+    stacked       shares of a sum
     schematic     the three loops as a drawing
 
 Theory is wide and pale, under the simulation. Color is by regime (`colors=regime`), by the value of
 an ordered setting (`by={"lam": lam}`), or by a set of its own for scores and generators. For
 anything else draw into `subplots` and `save` the figure.
+
+>>> import os, tempfile
+>>> from unittest import mock
+>>> from madlib.book import figures
+>>> band = figures.Band(low=[0.9, 0.8], center=[1.0, 1.0], high=[1.1, 1.2])
+>>> panel = figures.trajectories({"a run": band}, ylabel="variance")
+>>> isinstance(panel, figures.Panel)
+True
+>>> fig, axes = figures.subplots()
+>>> lines = axes.plot([1, 2], [1, 4])
+>>> with tempfile.TemporaryDirectory() as folder:
+...     with mock.patch.dict(os.environ, MADLIB_RESULTS=folder):
+...         saved = figures.save(
+...             fig, "fig-squares", caption="Squares.", data={"x": [1, 2], "y": [1, 4]}, parameters={})
+...         print(isinstance(saved, figures.SavedFigure), len(os.listdir(f"{folder}/figures")))
+True 6
 """
 
 from madlib.book.figures.curves import Band, curves, points, trajectories
@@ -31,6 +48,7 @@ from madlib.book.figures.page import subplots
 from madlib.book.figures.panels import Panel, figure
 from madlib.book.figures.save import SavedFigure, format_caption, save
 from madlib.book.figures.schematic import schematic
+from madlib.book.figures.stacks import stacked
 from madlib.book.figures.style import COLORS
 
 __all__ = [
@@ -47,6 +65,7 @@ __all__ = [
     "points",
     "save",
     "schematic",
+    "stacked",
     "subplots",
     "trajectories",
 ]

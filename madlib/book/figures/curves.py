@@ -23,7 +23,7 @@ _QUANTITIES = {
     "frechet_distance": "Fréchet distance",
     "kullback_leibler": r"KL$(P_r \,\|\, \mathcal{G}^t)$, nats",
 }
-_SYMBOLS = {"lam": r"\lambda", "generation": "t", "n_ini": "n_{ini}"}
+_SYMBOLS = {"lam": r"\lambda", "generation": "t", "n_ini": "n_{ini}", "real_share": r"\pi"}
 
 
 class Band(NamedTuple):
