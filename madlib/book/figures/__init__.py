@@ -36,8 +36,8 @@ True
 >>> lines = axes.plot([1, 2], [1, 4])
 >>> with tempfile.TemporaryDirectory() as folder:
 ...     with mock.patch.dict(os.environ, MADLIB_RESULTS=folder):
-...         saved = figures.save(
-...             fig, "fig-squares", caption="Squares.", data={"x": [1, 2], "y": [1, 4]}, parameters={})
+...         table = panel.table
+...         saved = figures.save(fig, "fig-a", caption="Squares.", data=table, parameters={})
 ...         print(isinstance(saved, figures.SavedFigure), len(os.listdir(f"{folder}/figures")))
 True 6
 """
