@@ -140,6 +140,7 @@ def three_errors(
         >>> theory.three_errors([0.0, 1.0, 0.5], degree=1, **loop).statistical
         array([0.03, 0.06, 0.09])
     """
+    require(theta.ndim == 1, "theta must be [D]", theta.shape, "Use np.ravel.")
     d = theta.size if degree is None else min(2 * degree + 1, theta.size)
     total = n_r + n_s
     require(np.all(total > 0), "n_r + n_s must be > 0", total, "Give some data.")

@@ -72,6 +72,21 @@ ARGUMENTS = {
     "biased_effective_sample_size": {
         **{"n_r": sizes, "n_s": sizes, "bias": positives, "weighted": flags}
     },
+    "detector_moments": {
+        **{"mean": st.one_of(st.floats(-3, 3), absurd), "variance": positives},
+        **{"share": shares, "power": positives, "threshold": flags},
+    },
+    "expected_divergence": {"n_s": sizes, "dim": counts, **loop},
+    "group_heterozygosity": {
+        **{"share": shares, "n_ini": counts, "n_s": counts, "n_generations": lengths},
+        **{"reparation": flags},
+    },
+    "kernel_squared_error": {"bandwidth": positives, "n_s": sizes, "dim": counts, **loop},
+    "surviving_sample_size": {"regime": rules, **loop},
+    "three_errors": {
+        **{"theta": st.one_of(st.just([1.0, 0.5]), absurd), "n_s": sizes, "n_r": sizes, **loop},
+        **{"degree": st.one_of(counts, st.none()), "learned": shares, "noise": positives},
+    },
     "detected_share": {"share": shares, "false_positive": shares, "false_negative": shares},
     "dwindling_share_coefficient": {"c": positives, "growth": positives},
     "location_variance": {"regime": rules, "lam": shares, **loop},
@@ -96,7 +111,7 @@ ARGUMENTS = {
     "effective_directions": {"cov": covs, "n_s": sizes, "n_generations": lengths},
     "effective_sample_size": {"distance": positives, "dim": sizes},
     "exact_wasserstein2_squared": {"regime": rules, **loop, **gaussian},
-    "expected_sample_coverage": {"probs": probs, "n": sizes},
+    "expected_missing_mass": {"probs": probs, "n_r": sizes, "n_s": sizes},
     "expected_support_size": chain,
     "extinction_probability": chain,
     "heterozygosity": {"regime": rules, "probs": probs, **loop},
@@ -112,7 +127,7 @@ ARGUMENTS = {
     },
     "moments": {"regime": rules, **loop, **gaussian},
     "plateau": {"real_fraction": shares, "lam": shares},
-    "poisson_survival_probability": {"probs": probs, "n": sizes, "n_generations": lengths},
+    "poisson_survival_probability": {"regime": rules, "probs": probs, **loop},
     "real_data_wasserstein2_squared": {"n": positives, "dim": sizes, "ddof": shares},
     "spectral_wasserstein2_squared": {
         **{"regime": rules, "dim": counts, "n_ini": sizes, "lam": shares},
@@ -134,7 +149,7 @@ INFINITE = {
 }
 
 
-OWN_AXES = {"dim", "q", "probs", "cov", "n_generations"}
+OWN_AXES = {"dim", "q", "probs", "cov", "n_generations", "theta"}
 
 
 def shape_of(name, given):
