@@ -133,7 +133,7 @@ def guilty(key: Any, loop: Loop) -> ParameterError | None:
         try:
             trace()
         except ParameterError as error:
-            return error
+            return ParameterError(f"{name}: {error}")
         except Exception as error:  # whatever a reader's own code may raise
             reason = next(iter(str(error).splitlines()), "")[:160]
             return ParameterError(

@@ -25,7 +25,7 @@ from madlib.checks import (
     grid_of,
     guilty,
 )
-from madlib.errors import Count, MadlibError, Natural, checked
+from madlib.errors import Count, Diverged, Natural, Unavailable, checked
 from madlib.loop import Loop, first, later, training_set
 from madlib.trajectory import Trajectory
 
@@ -107,7 +107,7 @@ def _naming_the_guilty(key: Any, loop: Loop) -> Iterator[None]:
     """What JAX says of a reader's own part, in one line that names it."""
     try:
         yield
-    except MadlibError:
+    except (Diverged, Unavailable):
         raise
     except Exception as error:
         if (named := guilty(key, loop)) is not None:

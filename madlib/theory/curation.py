@@ -15,7 +15,7 @@ from madlib.errors import (
     Shares,
     require,
 )
-from madlib.theory.arguments import Array
+from madlib.theory.arguments import Array, Values
 from madlib.theory.law import law
 
 
@@ -76,7 +76,7 @@ def selection_factor(share: OpenShares, *, likeliest: bool = True) -> Array:
 
 
 @law
-def accumulated_selection(share: OpenShares, *, n_generations: Count) -> Array:
+def accumulated_selection(share: OpenShares, *, n_generations: Count) -> Values:
     r"""Variance where selected data accumulates: $\prod_{i<t} (1 - (1 - c)/(i + 1)) \sim t^{c-1}$.
 
     c is `selection_factor(share)`, and every generation adds as many selected examples as there
@@ -89,7 +89,7 @@ def accumulated_selection(share: OpenShares, *, n_generations: Count) -> Array:
     c = selection_factor(share)[..., None]
     i = np.arange(1, n_generations)
     factors = np.concatenate([np.ones((*share.shape, 1)), 1 - (1 - c) / (i + 1)], axis=-1)
-    return np.cumprod(factors, axis=-1)
+    return np.exp(np.log(factors).cumsum(-1))
 
 
 @law

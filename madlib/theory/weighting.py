@@ -37,8 +37,9 @@ def biased_effective_sample_size(
     r"""n_e of real data beside somebody else's synthetic data that is off by a bias $\Delta$.
 
     With the best weights $n_e = n_r + 1/(\Delta^2 + 1/n_s)$, at most $n_r + 1/\Delta^2$ however
-    much synthetic data there is; pooled without weights $1/[(n_s \Delta / n)^2 + 1/n]$, n = n_r + n_s,
-    which can be less than n_r. One coordinate of a mean, $\Delta$ known, in standard deviations.
+    much synthetic data there is; pooled without weights $1/[(n_s \Delta / n)^2 + 1/n]$ with n =
+    n_r + n_s, which can be less than n_r. One coordinate of a mean, $\Delta$ known, in standard
+    deviations.
 
     Example:
         >>> from madlib import theory
@@ -64,9 +65,9 @@ def provenance_variance(
 
     Batch 1 is n real examples; each later one has a share $\alpha$ of real ones, the rest from the
     last model. "nothing" known: the pooled mean, $v_t = (1 - \alpha/t)^2 v_{t-1} + 1/(n t^2)$,
-    which falls as 1/t if more than half is real, and as $t^{-2\alpha}$ if less. "share": the average
-    of $[Y_t - (1 - \alpha) \theta_{t-1}]/\alpha$, about $1/(n \alpha^2 t)$. "labels": the real
-    examples alone, about $1/(n \alpha t)$.
+    which falls as 1/t if more than half is real, and as $t^{-2\alpha}$ if less. "share": the
+    average of $[Y_t - (1 - \alpha) \theta_{t-1}]/\alpha$, about $1/(n \alpha^2 t)$. "labels": the
+    real examples alone, about $1/(n \alpha t)$.
 
     Args:
         share: [...], $\alpha$ in (0, 1] where it is known.
