@@ -57,7 +57,7 @@ class KernelDensity(PointGenerator):
 
     dim: Count
     n_points: Count
-    bandwidth: Positive | str = "scott"
+    bandwidth: float | str = "scott"
     floor: OpenShare = 1e-4
 
     def __post_init__(self):
