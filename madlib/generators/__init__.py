@@ -11,7 +11,7 @@ from madlib.generators.kernel_density import KernelDensity
 from madlib.generators.language_model import LanguageModel
 from madlib.generators.location import Location
 from madlib.generators.mixture import GaussianMixture, MixtureParams
-from madlib.generators.regression import LinearRegression
+from madlib.generators.regression import LinearRegression, RegressionParams
 from madlib.generators.training import Training
 from madlib.generators.trigram import Trigram
 from madlib.generators.vae import VAE
@@ -30,6 +30,7 @@ __all__ = [
     "Location",
     "MixtureParams",
     "NormalParams",
+    "RegressionParams",
     "Training",
     "Trigram",
     "VAE",

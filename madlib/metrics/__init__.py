@@ -3,6 +3,7 @@
 from madlib.metrics.classifier import Classifier, fit_classifier
 from madlib.metrics.laws import (
     entropy,
+    excess_risk,
     heterozygosity,
     log_determinant,
     mean_error_squared,
@@ -51,6 +52,7 @@ __all__ = [
     "coverage",
     "density",
     "entropy",
+    "excess_risk",
     "fit_classifier",
     "frechet_distance",
     "heterozygosity",

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from madlib.errors import require
-from madlib.generators import CategoricalParams, MixtureParams, NormalParams
+from madlib.generators import CategoricalParams, MixtureParams, NormalParams, RegressionParams
 from madlib.linalg import log_normals, procrustes_squared, triangular_root
 from madlib.protocols import Model, Target
 
@@ -202,6 +202,19 @@ def total_variation(params: CategoricalParams, reference: CategoricalParams) -> 
         0.25
     """
     return jnp.sum(jnp.abs(params.probs - reference.probs)) / 2
+
+
+@of_params
+def excess_risk(params: RegressionParams, reference: RegressionParams) -> Float[Array, ""]:
+    r"""$|\theta_t - \theta_0|^2$: the mean squared error of predictions, above the noise.
+
+    Example:
+        >>> from madlib import metrics, targets
+        >>> ours, theirs = targets.regression([1.0, 2.0]), targets.regression([1.0, 0.0])
+        >>> float(metrics.excess_risk(ours.params, theirs.params))
+        4.0
+    """
+    return jnp.sum((params.theta - reference.theta) ** 2)
 
 
 @of_params

@@ -1,4 +1,4 @@
-r"""Distributions with a formula: normal, mixtures, discrete, Rosenbrock's banana."""
+r"""Distributions with a formula: normal, mixtures, discrete, regressions, Rosenbrock's banana."""
 
 import dataclasses
 import math
@@ -17,8 +17,10 @@ from madlib.generators import (
     CategoricalParams,
     Gaussian,
     GaussianMixture,
+    LinearRegression,
     MixtureParams,
     NormalParams,
+    RegressionParams,
 )
 from madlib.protocols import Generator, Target
 
@@ -205,6 +207,25 @@ def rosenbrock() -> Target:
         (100, 2)
     """
     return Target((), None, Rosenbrock())
+
+
+@checked
+def regression(theta: Reals, noise: NonNegative = 1.0) -> Target:
+    r"""Examples (x, y), $y = x^T \theta + \sigma \varepsilon$: see `generators.LinearRegression`.
+
+    Args:
+        theta: [d], the real coefficients.
+        noise: $\sigma$.
+
+    Example:
+        >>> from madlib import targets
+        >>> targets.regression([0.5, -1.0]).family
+        LinearRegression(n_features=2, noise=1.0, exact=True)
+    """
+    required = "theta must be a vector [d]"
+    require(theta.ndim == 1 and theta.size, required, f"shape {theta.shape}", "Flatten it.")
+    params = RegressionParams(jnp.asarray(theta, jnp.float32))
+    return Target(params, params, LinearRegression(theta.size, noise))
 
 
 def _check_sum(name: str, probs: NDArray[np.float64]) -> None:
