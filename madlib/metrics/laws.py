@@ -302,6 +302,29 @@ def mixture_l2_distance(params: MixtureParams, reference: MixtureParams) -> Floa
     return jnp.sqrt(jnp.maximum(norms - 2 * across, 0.0))
 
 
+def kernel_center_variance(model: Model, target: Target) -> Float[Array, ""]:
+    """Total variance of the points about which a kernel density estimate has its kernels.
+
+    Args:
+        model: with `KernelDensityParams`.
+        target: not used.
+
+    Example:
+        >>> from madlib import Accumulate, metrics, simulate, targets
+        >>> from madlib.generators import KernelDensity
+        >>> run = simulate(
+        ...     jax.random.key(0), KernelDensity(1, n_points=300), Accumulate(100),
+        ...     targets.standard_normal(1), n_ini=100, n_generations=3, n_replicates=2,
+        ...     record=(metrics.kernel_center_variance,),
+        ... )
+        >>> run["kernel_center_variance"].shape
+        (2, 3)
+    """
+    del target
+    points, weight, _ = model.params
+    return weight @ jnp.sum((points - (weight @ points)[None, :]) ** 2, axis=1)
+
+
 def _belongs(mean: Float[Array, "k d"], center: Float[Array, "m d"]) -> Float[Array, "m k"]:
     """1 where the center of a mode is the nearest to a mean, else 0."""
     distance = jnp.sum((center[:, None] - mean[None]) ** 2, axis=2)
