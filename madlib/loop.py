@@ -3,6 +3,7 @@ r"""The loop, and the only one: for every generator, every regime, every dataset
 `run_loop` is one replicate: two steps, `first` and `later`, that `madlib.simulate` takes for many.
 """
 
+import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -75,14 +76,13 @@ def matched(generator: Generator, regime: Regime, target: Target) -> tuple[Any, 
     if generator.exact and not regime.needs_points:
         return generator, regime, target
     family = target.family.pointwise()
-    real = Target(target.params, target.reference, family, target.symbols)
-    return generator.pointwise(), regime, real
+    return generator.pointwise(), regime, dataclasses.replace(target, family=family)
 
 
 def first(key: Key[Array, ""], loop: Loop) -> tuple[State, Any]:
     """Generation 1 and its row; the real samples are left in `memory`. Does not use the regime."""
     k_real, k_fit, k_loop = jax.random.split(key, 3)
-    real = draw_real(loop, k_real, loop.n_ini)
+    real = draw_real(_at(loop, k_loop, 1), k_real, loop.n_ini)
     params = loop.generator.fit(k_fit, loop.generator.summarize(real))
     state = State(k_loop, params, real, first_failure(jnp.zeros((), int), 1, params))
     return state, row_of(jax.random.fold_in(key, 3), params, loop)
@@ -108,8 +108,13 @@ def later(state: State, loop: Loop, generations: Int[Array, "n_rows every"]) -> 
 def training_set(key: Key[Array, ""], state: State, loop: Loop, t: Any) -> tuple[Any, Any]:
     """What the model of generation t learns from, and the regime's memory after it."""
     model = Model(loop.generator, state.params, loop.lam)
-    turn = Turn(t, loop.n_generations, partial(draw_real, loop), model.draw, model)
+    real = partial(draw_real, _at(loop, state.key, t))
+    turn = Turn(t, loop.n_generations, real, model.draw, model)
     return loop.regime.training_set(key, turn, state.memory)
+
+
+def _at(loop: Loop, key: Key[Array, ""], t: Any) -> Loop:
+    return loop._replace(target=loop.target.at(key, t, loop.n_ini, loop.n_generations))
 
 
 def draw_real(loop: Loop, key: Key[Array, ""], n: Any) -> Any:

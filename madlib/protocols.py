@@ -91,6 +91,11 @@ class Target(eqx.Module):
     def space(self) -> Space:
         return self.family.space
 
+    def at(self, key: Key[Array, ""], generation: Any, n_ini: Any, n_generations: int) -> "Target":
+        """As generation t of the loop with this key may draw from it; finite data can run out."""
+        del key, generation, n_ini, n_generations
+        return self
+
     def draw(self, key: Key[Array, ""], n: Any) -> Any:
         """n real examples as a dataset."""
         return self.family.draw(key, self.params, n)

@@ -142,8 +142,9 @@ def _run(
             bar.update()
             return rows
 
-        alone = cells._replace(regime=None), constant._replace(regime=None), *settings[1:]
-        state, rows = _first_batch(key, replicate, *alone)
+        # Generation 1 depends on neither: one program for all regimes and lengths.
+        alone = cells._replace(regime=None), constant._replace(regime=None, n_generations=1)
+        state, rows = _first_batch(key, replicate, *alone, *settings[1:])
         yield kept(state, rows)
         if spans:
             state = _remember_batch(state, cells, *settings[:2])

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
 import numpy as np
 
 from madlib.errors import require
@@ -26,6 +27,21 @@ class Trajectory(NamedTuple):
     def __getitem__(self, name: Any) -> Any:
         """The values of a metric by its name; a field by its number, as of any tuple."""
         return self.record[name] if isinstance(name, str) else tuple.__getitem__(self, name)
+
+    def params_at(self, t: int, *at: Any) -> Any:
+        """Parameters of the model of generation t, at these indices of the leading axes.
+
+        Raises:
+            ParameterError: if generation t has no row.
+        """
+        require(
+            t in self.generation,
+            "t must be a generation with a row",
+            t,
+            f"Rows are kept of {', '.join(map(str, np.asarray(self.generation)[:5]))}, ...",
+        )
+        row = (*at, int(np.argmax(np.asarray(self.generation) == t)))
+        return jax.tree.map(lambda leaf: leaf[row], self.params)
 
     def to_frame(self) -> "pd.DataFrame":
         """Tidy: a row per grid point, replicate and generation, a column per scalar metric.

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from madlib.parameters import ParameterError
+from helpers import refused
 
-from madlib.datasets import Counts, Moments, Samples, triangular_root
+from madlib.datasets import Counts, Moments, NormalEquations, Samples
 
 EPS = np.finfo(np.float32).eps
 DIMS = (1, 2, 3, 5, 64)
@@ -74,13 +74,17 @@ def test_counts_and_samples_add():
         assert np.array_equal(total.weight, np.ones(12))
 
 
-@pytest.mark.parametrize("kind", ["samples", "labeled samples", "moments", "counts"])
+@pytest.mark.parametrize(
+    "kind", ["samples", "labeled samples", "moments", "counts", "normal equations"]
+)
 def test_empty_is_neutral_and_extend_is_addition(kind):
     parts = [Samples.of(jnp.asarray(part)) for part in points_of(4, 2)]
     if kind == "moments":
         parts = [Moments.of(part) for part in parts]
     elif kind == "labeled samples":
         parts = [part._replace(label=jnp.arange(len(part.weight))) for part in parts]
+    elif kind == "normal equations":
+        parts = [NormalEquations.of(part) for part in parts]
     elif kind == "counts":
         parts = [Counts(part.points[0]) for part in parts]
     total = functools.reduce(lambda a, b: a + b, parts)
@@ -106,38 +110,46 @@ def test_unused_room_and_weights_count_for_nothing_more():
 @pytest.mark.parametrize(
     ("points", "message"),
     [
-        ([1.0, 2.0], r"points must be \[n, d\]; got \(2,\)"),
+        ([1.0, 2.0], "points must be [n, d]; got (2,)"),
         ([[1.0, np.nan], [np.inf, 0.0]], "points must be finite; got 2 values of NaN or infinity"),
     ],
 )
 def test_points_that_are_none_are_refused(points, message):
-    with pytest.raises(ParameterError, match=message):
+    with refused(message):
         Samples.of(jnp.asarray(points))
 
 
-@pytest.mark.parametrize("d", DIMS)
-def test_triangular_root_of_every_rank(d):
-    """The root of columns of rank 0 to d, side by side in one batch, and of few columns."""
-    rng = np.random.default_rng(d)
-    ranks = sorted({0, 1, 2, d // 2, d - 1, d} & set(range(d + 1)))
-    factors = [rng.standard_normal((d, r)) @ rng.standard_normal((r, d + 3)) for r in ranks]
-    columns = np.stack(factors).astype(np.float32)
-    roots = np.asarray(jax.jit(jax.vmap(triangular_root))(columns), np.float64)
-    wide = columns.astype(np.float64)
-    for rank, root, product in zip(ranks, roots, wide @ wide.swapaxes(-1, -2), strict=True):
-        assert np.array_equal(root, np.tril(root)) and (np.diagonal(root) >= 0).all()
-        assert_close(f"rank {rank}", root @ root.T, product, np.trace(product))
-        if rank == d:
-            expected = np.linalg.cholesky(product)
-            # A root is determined as well as its smallest pivot.
-            scale = np.linalg.cond(expected) * np.abs(expected).max()
-            assert_close("NumPy's Cholesky", root, expected, scale)
+def test_a_rejected_row_in_the_middle_is_not_the_end():
+    """Rows of weight 0 between others keep their place when a dataset is extended."""
+    row = jnp.arange(3.0)[:, None]
+    new = Samples(row, jnp.array([1.0, 0.0, 1.0]))
+    grown = new.empty(9).extend(new).extend(Samples(row + 10, new.weight))
+    used = np.asarray(grown.points)[np.asarray(grown.weight) > 0, 0]
+    assert np.array_equal(used, [0, 2, 10, 12])
 
 
-@pytest.mark.parametrize("scale", [1e-15, 1e15])
-@pytest.mark.parametrize("d", [2, 5])
-def test_triangular_root_of_extreme_scales(d, scale):
-    columns = points_of(2 * d, d, offset=0.0)[0].T * np.float32(scale)
-    root = np.asarray(triangular_root(jnp.asarray(columns)), np.float64)
-    wide = columns.astype(np.float64)
-    assert_close("root", root @ root.T, wide @ wide.T, np.trace(wide @ wide.T))
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_weights_are_those_of_numpy(d):
+    """w times the statistics of real data, plus those of synthetic data, by plain weighted sums."""
+    real, synthetic, _ = points_of(6, d + 1)
+    w, weight = 1.618, np.concatenate([np.full(6, 1.618), np.ones(6)])
+    points = np.concatenate([real, synthetic]).astype(np.float64)
+    a, b = (Samples.of(jnp.asarray(part)) for part in (real, synthetic))
+    for moments in (
+        w * Moments.of(a) + Moments.of(b),
+        Moments.of(w * a + b),
+        Moments.of(a).__rmul__(jnp.float32(w)) + Moments.of(b),
+    ):
+        np.testing.assert_allclose(moments.weight, weight.sum(), rtol=1e-6)
+        np.testing.assert_allclose(moments.weight_squared, np.sum(weight**2), rtol=1e-6)
+        scatter = np.cov(points.T, aweights=weight, ddof=0).reshape(d + 1, -1) * weight.sum()
+        root = np.asarray(moments.root, np.float64)
+        assert_close("mean", moments.mean, np.average(points, 0, weight), np.abs(points).max())
+        assert_close("scatter", root @ root.T, scatter, np.trace(scatter))
+    equations = w * NormalEquations.of(a) + NormalEquations.of(b)
+    x, y = points[:, :-1], points[:, -1]
+    gram = x.T @ (weight[:, None] * x)
+    assert_close("gram", equations.gram, gram, np.trace(gram))
+    assert_close("moment", equations.moment, x.T @ (weight * y), np.abs(gram).max())
+    counts = 2.5 * Counts(jnp.array([1.0, 0.0])) + Counts(jnp.array([0.0, 4.0]))
+    assert np.array_equal(counts.count, [2.5, 4.0])

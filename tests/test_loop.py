@@ -59,3 +59,12 @@ def test_simulation_does_not_need_a_metric():
     trajectory = simulate(jax.random.key(0), GENERATOR, FullySynthetic(6), TARGET, **settings)
     assert trajectory.record == {} and trajectory.params.probs.shape == (2, 1, 5)
     assert jnp.allclose(trajectory.params.probs.sum(-1), 1)
+
+
+def test_params_of_a_generation_are_found_by_its_number():
+    """Also with `every`, where the row is not the generation."""
+    settings = {"n_ini": 6, "n_generations": 7, "n_replicates": 3, "every": 3, "lam": [1.0, 0.5]}
+    run = simulate(jax.random.key(3), GENERATOR, FullySynthetic(6), TARGET, **settings)
+    assert np.array_equal(run.params_at(4, 1, 2).probs, run.params.probs[1, 2, 1])
+    with pytest.raises(ParameterError, match="a generation with a row"):
+        run.params_at(5)

@@ -4,7 +4,17 @@ import jax
 import numpy as np
 import pytest
 
-from madlib import FreshData, FullySynthetic, Gaussian, metrics, planning, targets, theory
+from madlib import (
+    FreshData,
+    FullySynthetic,
+    Gaussian,
+    SyntheticAugmentation,
+    metrics,
+    planning,
+    simulate,
+    targets,
+    theory,
+)
 from madlib.errors import ParameterError
 from madlib.generators import KernelDensity
 from madlib.regimes import Weighted
@@ -143,3 +153,73 @@ def test_weighted_loops_settle_too():
     sample, (_, expected) = limit.record["total_variance"], theory.limit(regime)
     z = (sample.mean(-1) - expected) / (sample.std(-1, ddof=1) / np.sqrt(4000))
     assert np.abs(z).max() <= 5, z
+
+
+def test_worth_is_that_of_pairs_and_their_jackknife():
+    target, key = targets.standard_normal(2), jax.random.key(2)
+    loop = {"n_ini": 30, "n_replicates": 12, "lam": 0.9, "n_generations": 5}
+    worth = planning.simulate_worth(key, Gaussian(2), FreshData([20, 20], [0, 40]), target, **loop)
+    np.testing.assert_allclose(worth[0], 1)
+    far = [
+        simulate(
+            key,
+            Gaussian(2),
+            FreshData(20, n_s),
+            target,
+            **loop,
+            record=(metrics.wasserstein2_squared,),
+        )["wasserstein2_squared"][:, -1]
+        for n_s in (40, 0)
+    ]
+
+    def ratio(keep):
+        loop, alone = (theory.effective_sample_size(np.mean(w[keep]), 2) for w in far)
+        return loop / alone
+
+    rows = np.arange(12)
+    expected = [12 * ratio(rows) - 11 * ratio(np.delete(rows, i)) for i in rows]
+    np.testing.assert_allclose(worth[1], expected, rtol=1e-4)
+
+
+def test_worth_tends_to_the_closed_form():
+    regime = FreshData(5000, np.array([50, 500, 5000, 20_000]))
+    lam = np.array([[0.9], [1.0]])
+    worth = planning.simulate_worth(
+        jax.random.key(3),
+        Gaussian(2),
+        regime,
+        targets.standard_normal(2),
+        n_ini=100,
+        n_replicates=800,
+        lam=lam,
+        tolerance=1e-3,
+    )
+    mean, se = worth.mean(-1), worth.std(-1, ddof=1) / np.sqrt(800)
+    z = (mean - theory.worth(regime, dim=2, lam=lam) / 5000) / se
+    assert np.abs(z).max() <= 5, z
+    assert se[1, 0] < 0.2 / np.sqrt(800)  # unpaired: at least the spread of W2 squared, 0.75
+
+
+def test_the_border_is_measured_where_the_closed_form_has_it():
+    n_r = np.array([300, 1000])
+    border = planning.simulate_border(jax.random.key(4), n_r, dim=10, lam=0.8, n_replicates=100)
+    expected = theory.admissible_n_s(n_r, dim=10, lam=0.8)
+    z = (border.mean(-1) - expected) / (border.std(-1, ddof=1) / 10)
+    assert np.abs(z).max() <= 5, z
+    assert (border.std(-1, ddof=1) / 10 < 0.1 * expected).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"regime": SyntheticAugmentation(9)}, "regime must be FreshData"),
+        ({"n_replicates": 1}, "n_replicates must be a whole number from 2"),
+        ({"n_generations": 1}, "n_generations must be a whole number from 2"),
+        ({"generator": Gaussian(1, exact=False)}, "must be an exact Gaussian"),
+    ],
+)
+def test_a_worth_that_cannot_be_measured_is_refused(settings, told):
+    given = {"generator": Gaussian(1), "regime": FreshData(9, 9), "n_replicates": 4} | settings
+    target = targets.standard_normal(1)
+    with pytest.raises(ParameterError, match=told):
+        planning.simulate_worth(jax.random.key(0), target=target, n_ini=9, **given)

@@ -482,7 +482,10 @@ BAD = [
     (refused(record=(misspelled,)), ["the metric misspelled", "no attribute 'maen'"]),
     (refused(regime=Forgetful()), ["Forgetful.training_set must return a memory of the shape"]),
     (refused(Gaussian(1, exact=False), Greedy()), ["Greedy.training_set must return a memory"]),
-    (refused(Gaussian(1, exact=False), Halves()), ["Halves.training_set: n must be a whole number", "2.5"]),
+    (
+        refused(Gaussian(1, exact=False), Halves()),
+        ["Halves.training_set: n must be a whole number", "2.5"],
+    ),
 ]
 
 

@@ -1,8 +1,11 @@
 """The ledger of claims: compare a measured number with a claim, and record the outcome.
 
-Tolerances come from standard errors, never from taste: an equality holds within 5 of them and fails
-beyond, an order or inequality holds or fails by a margin of 5 and is undecided in between. `check`
-never raises for an outcome; `audit` tells where outcomes and the ledger disagree.
+Tolerances come from standard errors, never from taste. Chance carries a normal variable beyond 5 of
+them once in 1.7 million tries, and Student's t of n replicates, whose standard error is itself
+estimated, equally rarely beyond the `tolerance` of n: 5.3 for a hundred, 7.4 for 20, 17 for 8, 157
+for 4. An order or inequality holds or fails by that margin and is undecided in between; an equality
+holds within 5, fails beyond the tolerance and is undecided in between. `check` never raises for an
+outcome; `audit` tells where outcomes and the ledger disagree.
 """
 
 import dataclasses
@@ -11,6 +14,7 @@ import html
 import json
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +23,10 @@ import yaml
 
 from madlib.book.results import write_result
 from madlib.errors import ParameterError, as_reals, closest, require
+from madlib.metrics.collapse import N_STANDARD_ERRORS, tolerance
 
 __all__ = ["Claim", "Estimate", "Verdict", "audit", "check", "estimate", "ledger"]
 
-N_STANDARD_ERRORS = 5.0
 # What the ledger says -> the outcome of the check that bears it out.
 OUTCOMES = {
     "reproduced": "holds",
@@ -30,8 +34,10 @@ OUTCOMES = {
     "does not carry over": "fails",
     "contradicted": "fails",
     "not attempted": "not measured",
+    "passes": "holds",  # A check of an instrument of the book, which is no claim.
 }
 _ROUNDING = 1e-6  # relative; single precision, for quantities without a standard error
+_MATHEMATICS = re.compile(r"\$([^$]+)\$")
 
 
 class Claim(NamedTuple):
@@ -39,7 +45,8 @@ class Claim(NamedTuple):
 
     Attributes:
         id: words joined by `-`.
-        source: bib key, or `founding` for the article that started the book.
+        source: bib key, `founding` for the article that started the book, `madlib` for the book
+            itself, or `expectation` for what one might expect from a source that does not say so.
         where: figure, theorem or section in the source.
         statement: the claim in one sentence.
         kind: `equality`, `order`, `inequality` or `not attempted`.
@@ -70,20 +77,24 @@ class Verdict(NamedTuple):
         outcome: `holds`, `fails` or `undecided`.
         margin: in standard errors: the worst z, signed, of an equality; of the others the distance
             by which they hold, negative where they fail.
+        tolerance: the margin that decides.
     """
 
     claim: Claim
     outcome: str
     margin: float
+    tolerance: float = N_STANDARD_ERRORS
 
     @property
     def evidence(self) -> str:
         """The margin in words, such as `|z| = 1.3`."""
         if math.isinf(self.margin):
             return "exact" if self.outcome == "holds" else "exactly not so"
+        few = self.tolerance >= 1.01 * N_STANDARD_ERRORS
+        needed = f", {self.tolerance:.3g} decide" if few else ""
         if self.claim.kind == "equality":
-            return f"|z| = {abs(self.margin):.2g}"
-        return f"margin = {self.margin:.3g} SE"
+            return f"|z| = {abs(self.margin):.2g}{needed if self.outcome != 'holds' else ''}"
+        return f"margin = {self.margin:.3g} SE{needed}"
 
     def __str__(self) -> str:
         return f"{self.claim.id}: {self.outcome} ({self.evidence})"
@@ -91,11 +102,16 @@ class Verdict(NamedTuple):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
+        statement = _MATHEMATICS.sub(
+            r'<span class="math notranslate nohighlight">\\(\1\\)</span>',
+            html.escape(self.claim.statement),
+        )
         return (
-            f'<div class="madlib-verdict {self.outcome}"><strong>{self.outcome.capitalize()}'
-            f"</strong> <span>({html.escape(self.evidence)})</span> "
+            f'<div class="madlib-verdict {self.outcome}" id="check-{self.claim.id}">'
+            f"<strong>{self.outcome.capitalize()}</strong> "
+            f"<span>({html.escape(self.evidence)})</span> "
             f'<a href="claims.html#claim-{self.claim.id}"><code>{self.claim.id}</code></a> '
-            f"{html.escape(self.claim.statement)}</div>"
+            f"{statement}</div>"
         )
 
 
@@ -128,11 +144,13 @@ class Estimate:
         shapes, remedy = f"{se.shape} and {mean.shape}", "Reduce both alike."
         fine = se.shape in ((), mean.shape)
         require(fine, "se must be one number or have the shape of the mean", shapes, remedy)
+        fine = self.n is None or self.n >= 2
+        require(fine, "n must be None or at least 2", self.n, "One replicate has no spread.")
         object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "se", np.broadcast_to(se, mean.shape))
 
     @classmethod
-    def of(cls, values: Any, over: Any = None, *, axis: int = -1) -> "Estimate":
+    def of(cls, values: Any, over: Any = None, *, axis: int = -1, pool: Any = None) -> "Estimate":
         """Estimate an expectation, or the ratio of two, from replicates.
 
         Args:
@@ -140,6 +158,9 @@ class Estimate:
             over: the same shape, for E values / E over; replicate i of one belongs to replicate i
                 of the other, and what they share cancels in the standard error (delta method).
             axis: of the replicates.
+            pool: axes of the result along which cells are independent and spread alike, such as
+                loops of one kind. A cell's standard error is then the root mean square along them,
+                or its own where that is larger, and its n counts the replicates of all.
 
         Returns:
             Mean and standard error, without the axis of the replicates.
@@ -165,7 +186,11 @@ class Estimate:
             require(np.all(scale != 0), required, scale, "Compare differences.")
             mean = mean / scale
             rest = values - mean[..., None] * over
-        return cls(mean, rest.std(-1, ddof=1) / math.sqrt(n) / np.abs(scale), n)
+        se = rest.std(-1, ddof=1) / math.sqrt(n) / np.abs(scale)
+        if pool is not None:
+            pooled = np.sqrt(np.mean(se**2, axis=pool, keepdims=True))
+            se, n = np.maximum(se, pooled), se.size // pooled.size * (n - 1) + 1
+        return cls(mean, se, n)
 
     def __getitem__(self, index: Any) -> "Estimate":
         return Estimate(self.mean[index], self.se[index], self.n)
@@ -212,7 +237,8 @@ def check(
 
     An equality takes `expected`; an inequality `at_least` or `at_most`; an order nothing, and then
     the entries of the estimate increase as they stand and are independent of their neighbors, or
-    the estimate of paired differences and `at_least`. Of an array the worst entry counts.
+    the estimate of paired differences and `at_least`. Of an array the worst entry counts. The fewer
+    the replicates of the estimate, the larger the margin that decides: `tolerance`.
 
     Args:
         id: of the claim.
@@ -246,21 +272,25 @@ def check(
             )
     margin = np.where(gap.mean == 0, 0.0, np.copysign(np.inf, gap.mean))
     margin = np.divide(gap.mean, gap.se, out=margin, where=gap.se > 0)
+    needed = tolerance(estimate.n) if estimate.n else N_STANDARD_ERRORS
     if claim.kind == "equality":
         size = np.maximum(np.abs(estimate.mean), np.abs(sides["expected"]))
         margin[(gap.se == 0) & (np.abs(gap.mean) <= _ROUNDING * size)] = 0
-        worst = float(margin.flat[np.argmax(np.abs(margin))])
-        outcome = "holds" if abs(worst) <= N_STANDARD_ERRORS else "fails"
+        entry = int(np.argmax(np.abs(margin)))
+        worst = float(margin.flat[entry])
+        holds, fails = abs(worst) <= N_STANDARD_ERRORS, abs(worst) > needed
     else:
-        worst = float(margin.min())
-        outcome = "holds" if worst >= N_STANDARD_ERRORS else "undecided"
-        outcome = "fails" if worst <= -N_STANDARD_ERRORS else outcome
+        entry = int(np.argmin(margin))
+        worst = float(margin.flat[entry])
+        holds, fails = worst >= needed, worst <= -needed
+    outcome = "holds" if holds else "fails" if fails else "undecided"
     numbers = {"measured": estimate.mean, "se": estimate.se, **sides, "margin": np.array(worst)}
     record = {"id": id, "kind": claim.kind, "outcome": outcome, "n": estimate.n}
+    record |= {"entry": entry, "tolerance": round(needed, 4)}
     record |= {name: _json_number(array) for name, array in numbers.items()}
     text = json.dumps(record, indent=2, sort_keys=True, allow_nan=False)
     write_result(f"claims/{id}.json", f"{text}\n".encode())
-    return Verdict(claim, outcome, worst)
+    return Verdict(claim, outcome, worst, needed)
 
 
 def ledger(path: str | Path | None = None) -> tuple[Claim, ...]:

@@ -3,12 +3,15 @@
 A cell with a call that has `label="fig-..."` and `caption="..."` becomes a numbered figure: both
 stand in one place, and are read from there. Directives:
 
-* `{madlib-claims}`: the ledger, grouped by chapter, with the verdict of each claim;
+* `{madlib-claims}`: the ledger as a table, and the form that chooses among its rows;
+* `{madlib-checks}`: the same of what only checks the instruments of the book;
+* `{madlib-forest}`: the margins of all claims;
 * `{madlib-scoreboard}`: how many claims there are of each verdict;
 * `{madlib-gallery}`: every figure, small, with its caption and files;
 * `{madlib-figure} fig-...`: a figure of a chapter, on another page;
 * `{madlib-api} madlib.regimes`: the public names of a module, from their docstrings;
-* `{madlib-build}`: versions, machine and the seconds of each chapter.
+* `{madlib-build}`: versions, machine and the seconds of each chapter;
+* the role `{madlib-source}` with a key of the references: a link to the claims of that work.
 
 Results are filled in after all chapters are read, because a plain `jupyter-book build .` executes
 them while it reads. They are in `$MADLIB_RESULTS`; a plain build puts them beside the site.
@@ -24,9 +27,10 @@ import os
 import re
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from docutils import nodes
 from docutils.statemachine import StringList
@@ -34,17 +38,38 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 import madlib
 from madlib.book.claims import OUTCOMES, Claim, Verdict, ledger, recorded
+from madlib.book.claims_page import Margin, forest, measured
 from madlib.book.figures import format_caption
 from madlib.book.parameters import read_cell
 from madlib.book.results import results_dir
 
 LOGGER = logging.getLogger(__name__)
 FORMATS = {"pdf": "PDF", "svg": "SVG", "png": "PNG", "csv": "CSV", "json": "JSON", "bib": "BibTeX"}
-VERDICTS = [*OUTCOMES, "undecided"]
+OURS = {
+    "founding": "The founding article",
+    "expectation": "An expectation",
+    "madlib": "This book",
+}
+SCOREBOARD = {
+    "literature": "Claims of the literature",
+    "founding": "Claims of the founding article",
+    "madlib": "Results of this book",
+    "expectation": "Expectations that one might take from the literature",
+}
+FILTER = """
+<form class="madlib-filter" hidden onsubmit="return false" aria-controls="ledger">
+  <label>Verdict <select name="verdict"></select></label>
+  <label>Source <select name="source"></select></label>
+  <label>Chapter <select name="chapter"></select></label>
+  <label>Kind <select name="kind"></select></label>
+  <label>Text <input name="text" type="search"></label>
+  <p><output></output> <button type="reset">Show all</button></p>
+</form>
+"""
 MATHJAX = "sphinx-mathjax-offline"
 REDIRECT = """<!DOCTYPE html>
 <html lang="en">
@@ -153,7 +178,10 @@ _MARKDOWN = re.compile(
 
 
 def mark_up(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
-    """Turn the Markdown of docstrings, `code` and $mathematics$, into reStructuredText."""
+    """Turn the Markdown of docstrings, `code` and $mathematics$, into reStructuredText.
+
+    Below that of a closed form stands the proposition of the derivations that names it.
+    """
 
     def written(match: re.Match[str]) -> str:
         if match["display"]:
@@ -165,6 +193,19 @@ def mark_up(app: Any, what: str, name: str, value: Any, options: Any, lines: lis
         return match[0] if ">>>" in match[0] else f"\\{match[0]}"
 
     lines[:] = _MARKDOWN.sub(written, "\n".join(lines)).splitlines()
+    proofs = _proofs(app) if name.startswith("madlib.") else []
+    labels = [f":ref:`{label}`" for label, text in proofs if f"<{name}>" in text]
+    if labels:
+        sections = (i for i, line in enumerate(lines) if re.fullmatch(r"[A-Z][a-z]+:", line))
+        place = next(sections, len(lines))
+        lines[place:place] = ["", f"Proof: {', '.join(labels)}.", ""]
+
+
+def _proofs(app: Any) -> list[tuple[str, str]]:
+    """(label, text) of each proposition in the derivations."""
+    page = Path(app.srcdir) / "book" / "derivations.md"
+    text = page.read_text("utf-8") if page.is_file() else ""
+    return re.findall(r"^\((prop-[\w-]+)\)=$(.*?)(?=^\(prop-|\Z)", text, re.MULTILINE | re.DOTALL)
 
 
 def skip_fields(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> Any:
@@ -173,53 +214,60 @@ def skip_fields(app: Any, what: str, name: str, value: Any, skip: bool, options:
 
 
 class Claims(SphinxDirective):
-    """The ledger. Statements are set now, with their mathematics and citations; verdicts later."""
+    """The ledger as a table. Statements are set now, with their mathematics; results later."""
 
     def run(self) -> list[nodes.Node]:
-        """Lay out the founding argument, a block for each chapter, and what is not attempted."""
+        """Lay out the claims, or the checks, in the order of the ledger."""
         self.env.note_dependency(str(_ledger_path(self.env.app)))
-        groups: dict[tuple[int, str], list[Claim]] = {}
-        for claim in ledger(_ledger_path(self.env.app)):
-            chapter = self._chapter(claim)
-            place = (0, "") if claim.source == "founding" else (1, chapter) if chapter else (2, "")
-            groups.setdefault(place, []).append(claim)
-        blocks = []
-        for place, claims in sorted(groups.items()):
-            title = ("The founding argument", f"{{doc}}`/{place[1]}`", "Not attempted")[place[0]]
-            block = nodes.container(classes=["madlib-claims"])
-            block += nodes.rubric("", "", *self._inline(title))
-            block += [self._claim(claim) for claim in claims]
-            blocks.append(block)
-        return blocks
+        are_checks = self.name == "madlib-checks"
+        entries = ledger(_ledger_path(self.env.app))
+        chosen = [claim for claim in entries if (claim.verdict == "passes") == are_checks]
+        columns = ("Verdict", "Check" if are_checks else "Claim", "Measured", "Expected", "See")
+        head = _row([[nodes.paragraph("", name)] for name in columns])
+        group = nodes.tgroup("", cols=len(columns))
+        group += [nodes.colspec(colwidth=width) for width in (13, 43, 17, 12, 15)]
+        group += nodes.thead("", head)
+        group += nodes.tbody("", *map(self._claim, chosen))
+        table = nodes.table("", group, classes=["madlib-cards", "madlib-ledger", "colwidths-given"])
+        return [table] if are_checks else [_raw(FILTER), table]
 
-    def _chapter(self, claim: Claim) -> str:
-        """The page that measures a claim; empty if none does."""
-        docname = f"book/{claim.chapter}"
-        return docname if docname in self.env.found_docs else ""
-
-    def _claim(self, claim: Claim) -> nodes.Node:
-        row = nodes.container(classes=["madlib-claim"], ids=[f"claim-{claim.id}"])
-        row += Slot(kind="verdict", claim=claim.id)
-        body = nodes.container(classes=["madlib-claim-body"])
-        body += nodes.paragraph("", "", *self._inline(claim.statement))
-        if claim.note:
-            body += nodes.paragraph(
-                "", "", *self._inline(claim.note), classes=["madlib-claim-note"]
-            )
-        source = f"{{cite:t}}`{claim.source}`"
-        if claim.source == "founding":
-            chapter = self._chapter(claim)
-            source = f"{{doc}}`/{chapter}`" if chapter else ""
-        source = ", ".join(filter(None, (source, claim.where)))
-        body += nodes.paragraph(
-            "", "", *self._inline(f"{source}."), classes=["madlib-claim-source"]
-        )
-        row += body
+    def _claim(self, claim: Claim) -> nodes.row:
+        source = OURS.get(claim.source) or f"{{cite:t}}`{claim.source}`"
+        quiet, place = ["madlib-quiet"], nodes.inline("", "", *self._inline(source))
+        place["classes"] += ["madlib-source"]  # what the form calls it
+        where = nodes.paragraph("", "", place, *self._inline(f", {claim.where}."), classes=quiet)
+        body = [nodes.paragraph("", "", *self._inline(claim.statement)), where]
+        for name in ("setting", "note", "measure"):
+            if text := getattr(claim, name):
+                lead = nodes.emphasis("", {"measure": "Compared:"}.get(name, f"{name.title()}:"))
+                words = [lead, nodes.Text(" "), *self._inline(text)]
+                body.append(nodes.paragraph("", "", *words, classes=quiet))
+        slots = [[Slot(kind=kind, claim=claim.id)] for kind in ("measured", "expected", "see")]
+        row = _row([[Slot(kind="verdict", claim=claim.id)], body, *slots])
+        row["ids"] += [f"claim-{claim.id}"]
+        row["classes"] += [f"source-{claim.source}", f"kind-{claim.kind.replace(' ', '-')}"]
+        row["classes"] += [f"chapter-{claim.chapter}"] if claim.chapter else []
         return row
 
     def _inline(self, text: str) -> list[nodes.Node]:
         parsed, messages = self.state.inline_text(" ".join(str(text).split()), self.lineno)
         return [*parsed, *messages]
+
+
+class Source(SphinxRole):
+    """How many claims of a source are in the ledger, as a link to them; nothing where none is."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Count the claims."""
+        self.env.note_dependency(str(_ledger_path(self.env.app)))
+        claims = [claim.source == self.text for claim in ledger(_ledger_path(self.env.app))]
+        told = f"{sum(claims)} claim{'s' * (sum(claims) > 1)}"
+        link = f'<a class="madlib-source" href="claims.html?source={self.text}">{told}</a>'
+        return [_raw(link, inline=True)] if any(claims) else [], []
+
+
+def _row(cells: Sequence[Sequence[nodes.Node]]) -> nodes.row:
+    return nodes.row("", *(nodes.entry("", *cell) for cell in cells))
 
 
 class FillSlots(SphinxPostTransform):
@@ -237,28 +285,65 @@ class FillSlots(SphinxPostTransform):
                 figure += _raw(self._files(label))
 
     def _verdict(self, slot: Slot) -> list[nodes.Node]:
-        verdict, measure = _verdicts(self.app)[slot["claim"]]
+        verdict, evidence = _verdicts(self.app)[slot["claim"]]
         kind = verdict.replace(" ", "-")
-        measure = f'<span class="madlib-measure">{html.escape(measure)}</span>' if measure else ""
-        return [_raw(f'<div class="madlib-badge {kind}"><span>{verdict}</span>{measure}</div>')]
+        slot.parent.parent["classes"] += [f"verdict-{kind}"]
+        evidence = html.escape(evidence.replace("-", "−"))
+        told = f"<small>{evidence}</small>" if evidence else ""
+        return [_raw(f'<div class="madlib-badge {kind}"><span>{verdict}</span>{told}</div>')]
+
+    def _measured(self, slot: Slot) -> list[nodes.Node]:
+        record = _records(self.app).get(slot["claim"])
+        return [_raw(measured(record)[0])] if record else []
+
+    def _expected(self, slot: Slot) -> list[nodes.Node]:
+        record = _records(self.app).get(slot["claim"])
+        return [_raw(measured(record)[1])] if record else []
+
+    def _see(self, slot: Slot) -> list[nodes.Node]:
+        if not (place := _places(self.app).get(slot["claim"])):
+            return []
+        page, links = self._uri(place.docname), []
+        if place.figure:
+            links = [self._numbered_link(place.docname, place.figure)]
+        check = f"{page}#check-{slot['claim']}"
+        links.append(f'<a href="{check}">{html.escape(place.section)}</a>')
+        chapter = html.escape(place.chapter)
+        links.append(f'<small class="madlib-chapter">{chapter}</small>')
+        return [_raw("<br>".join(links))]
+
+    def _forest(self, slot: Slot) -> list[nodes.Node]:
+        rows = [
+            Margin(
+                claim.id,
+                re.sub(r"^(\d*).*", r"\1", claim.chapter or "") or "+",
+                _verdicts(self.app)[claim.id][0],
+                claim.kind == "equality",
+                record["margin"],
+                record["tolerance"],
+            )
+            for claim in ledger(_ledger_path(self.app))
+            if claim.verdict != "passes" and (record := _records(self.app).get(claim.id))
+        ]
+        return [_raw(forest(rows))]
 
     def _scoreboard(self, slot: Slot) -> list[nodes.Node]:
-        page, ours = self._uri("book/claims"), ("founding", "madlib")
-        counts = {
-            "of the literature": Counter(),
-            "of this book and the article behind it": Counter(),
-        }
+        page, counts = self._uri("book/claims"), {}
         for claim in ledger(_ledger_path(self.app)):
-            counts[list(counts)[claim.source in ours]][_verdicts(self.app)[claim.id][0]] += 1
+            verdict = _verdicts(self.app)[claim.id][0]
+            whose = claim.source if claim.source in OURS else "literature"
+            whose = "checks" if claim.verdict == "passes" else whose
+            counts.setdefault(whose, Counter())[verdict] += 1
         rows = []
-        for whose, count in counts.items():
+        for whose, title in SCOREBOARD.items():
             tiles = "".join(
-                f'<a class="{verdict.replace(" ", "-")}" href="{page}">'
-                f"<b>{count[verdict]}</b> {verdict}</a>"
-                for verdict in VERDICTS
-                if count[verdict]
+                f'<a class="{kind}" href="{page}?verdict={kind}&amp;source={whose}">'
+                f"<b>{number}</b> {verdict}</a>"
+                for verdict, number in sorted(counts.get(whose, {}).items(), key=_place_of)
+                for kind in [verdict.replace(" ", "-")]
             )
-            rows.append(f'<div class="madlib-scoreboard"><span>Claims {whose}</span>{tiles}</div>')
+            if tiles:
+                rows.append(f'<div class="madlib-scoreboard"><span>{title}</span>{tiles}</div>')
         return [_raw("".join(rows))]
 
     def _figure(self, slot: Slot) -> list[nodes.Node]:
@@ -330,18 +415,72 @@ def _raw(text: str, inline: bool = False) -> nodes.Node:
 
 
 @functools.cache
+def _records(app: Sphinx) -> dict[str, dict[str, Any]]:
+    """What the checks wrote, of claims in the ledger."""
+    records = recorded(results_dir())
+    return {c.id: records[c.id] for c in ledger(_ledger_path(app)) if records.get(c.id)}
+
+
+@functools.cache
 def _verdicts(app: Sphinx) -> dict[str, tuple[str, str]]:
-    """{id: (verdict, measure)}: the verdict of the ledger where the check bears it out."""
-    records, verdicts = recorded(results_dir()), {}
+    """{id: (verdict, evidence)}: the verdict of the ledger where the check bears it out.
+
+    With other parameters a claim may come out otherwise; then the outcome stands for it.
+    """
+    verdicts = {}
     for claim in ledger(_ledger_path(app)):
-        verdicts[claim.id] = "not attempted", ""
-        if record := records.get(claim.id):
-            outcome = record["outcome"]
-            # With other parameters a claim may come out otherwise.
-            other = {"holds": "reproduced", "fails": "contradicted"}.get(outcome, outcome)
-            verdict = claim.verdict if OUTCOMES[claim.verdict] == outcome else other
-            verdicts[claim.id] = verdict, Verdict(claim, outcome, record["margin"]).evidence
+        untried = claim.verdict == "not attempted"
+        verdicts[claim.id] = claim.verdict if untried else "not measured", ""
+        if record := _records(app).get(claim.id):
+            outcome, margin = record["outcome"], record["margin"]
+            verdict = claim.verdict if OUTCOMES[claim.verdict] == outcome else outcome
+            evidence = Verdict(claim, outcome, margin, record["tolerance"]).evidence
+            verdicts[claim.id] = verdict, evidence
     return verdicts
+
+
+def _place_of(counted: tuple[str, int]) -> int:
+    verdicts = [*OUTCOMES, "holds", "fails", "undecided", "not measured"]
+    return verdicts.index(counted[0])
+
+
+class Place(NamedTuple):
+    """Where a claim is checked: page, its title, title of the section, label of the figure."""
+
+    docname: str
+    chapter: str
+    section: str
+    figure: str
+
+
+@functools.cache
+def _places(app: Sphinx) -> dict[str, Place]:
+    """{id: place} of each claim: the first cell of its chapter that names it.
+
+    The figure is the last one before it in its section, or the next one there, or the last one
+    before it.
+    """
+    found: dict[str, Place] = {}
+    for docname in _reading_order(app.env):
+        if Path(app.env.doc2path(docname)).suffix != ".ipynb":
+            continue
+        stem = docname.rpartition("/")[2]
+        ids = {claim.id for claim in ledger(_ledger_path(app)) if claim.chapter == stem}
+        chapter, section, figure, here, waiting = "", "", "", False, set()
+        for node in app.env.get_doctree(docname).findall():
+            if isinstance(node, nodes.section):
+                section, here, waiting = node[0].astext(), False, set()
+                chapter = chapter or section
+            elif isinstance(node, nodes.figure) and any(map(_has_files, node["ids"])):
+                figure, here = next(filter(_has_files, node["ids"])), True
+                found |= {id: found[id]._replace(figure=figure) for id in waiting}
+                waiting = set()
+            elif isinstance(node, nodes.literal_block):
+                named = set(re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)+", node.astext()))
+                new = (ids & named) - found.keys()
+                found |= {id: Place(docname, chapter, section, figure) for id in new}
+                waiting |= new if not here else set()
+    return found
 
 
 @functools.cache
@@ -420,10 +559,11 @@ def copy_files(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.add_node(Slot)
-    for name in ("scoreboard", "gallery", "build", "figure"):
+    for name in ("scoreboard", "forest", "gallery", "build", "figure"):
         app.add_directive(f"madlib-{name}", Later)
-    for name, directive in (("claims", Claims), ("api", Api)):
+    for name, directive in (("claims", Claims), ("checks", Claims), ("api", Api)):
         app.add_directive(f"madlib-{name}", directive)
+    app.add_role("madlib-source", Source())
     app.add_post_transform(FillSlots)
     app.add_config_value("madlib_redirects", {}, "html")  # renamed chapters, old to new
     app.add_css_file("madlib.css")

@@ -1,6 +1,16 @@
 """Generators: models that are fitted at each generation and draw the synthetic data.
 
 One file each, always in the same order: the equation, the parameters, `fit`, `draw`, `sample`.
+
+>>> import jax
+>>> import jax.numpy as jnp
+>>> from madlib.datasets import Samples
+>>> from madlib.generators import Gaussian
+>>> model, key = Gaussian(dim=2), jax.random.key(0)
+>>> data = model.summarize(Samples.of(jnp.array([[0.0, 0.0], [2.0, 4.0]])))
+>>> params = model.fit(key, data)
+>>> params.mean.tolist(), model.sample(key, params, 3).shape
+([1.0, 2.0], (3, 2))
 """
 
 from madlib.generators.categorical import Categorical, CategoricalParams

@@ -52,11 +52,6 @@ class Gaussian(PointGenerator):
         ddof: 1 divides the scatter by n - 1 (unbiased, the MAD paper's), 0 by n (maximum
             likelihood); with weights, by $\sum w - \text{ddof} \sum w^2 / \sum w$.
         exact: whether moments are drawn, at a cost independent of n; else points, slowly.
-
-    Example:
-        >>> data = Samples.of(jnp.array([[0.0, 0.0], [2.0, 4.0]]))
-        >>> Gaussian(dim=2).fit(None, data).mean.tolist()
-        [1.0, 2.0]
     """
 
     dim: Count

@@ -7,14 +7,14 @@ draw of $N(0, \lambda H)$: with $\lambda = 0$ sampling is the bootstrap.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Samples
-from madlib.errors import Count, OpenShare, Positive, Rule, require
+from madlib.errors import Count, OpenShare, Rule, require
 from madlib.generators.points import PointGenerator
 from madlib.linalg import log_normals, triangular_root, widened
 from madlib.random import rows_and_normals
@@ -33,6 +33,13 @@ class KernelDensityParams(NamedTuple):
     points: Float[Array, "n_points d"]
     weight: Float[Array, " n_points"]
     chol: Float[Array, "d d"]
+
+
+def kernel_width(name: str, value: Any) -> float | str:
+    """A number > 0, or "scott"."""
+    if isinstance(value, str) and value == "scott":
+        return value
+    return Rule(0, open=True)(f"{name}, where it is not 'scott',", value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +64,8 @@ class KernelDensity(PointGenerator):
 
     dim: Count
     n_points: Count
-    bandwidth: float | str = "scott"
+    bandwidth: Annotated[Any, kernel_width] = "scott"
     floor: OpenShare = 1e-4
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not isinstance(self.bandwidth, str) or self.bandwidth != "scott":
-            h = Rule(0, open=True)("bandwidth, where it is not 'scott',", self.bandwidth)
-            object.__setattr__(self, "bandwidth", h)
 
     def fit(self, key: Key[Array, ""] | None, dataset: Samples) -> KernelDensityParams:
         """Stores the points and computes the kernel; deterministic, the key is not used."""

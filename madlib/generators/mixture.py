@@ -209,6 +209,9 @@ def _nearest(
 ) -> tuple[Array, Array, Array]:
     """Each point's share at its nearest center [k, n]; squared distances to it, to the next [n]."""
     distance = jnp.sum((points[None] - centers[:, :, None]) ** 2, axis=1)
-    nearest = jnp.argmin(distance, axis=0)[None, :] == jnp.arange(len(centers))[:, None]
+    closest, number = distance.min(axis=0), jnp.arange(len(centers))[:, None]
+    # Two minima, which XLA vectorizes on a CPU, in place of one argmin.
+    first = jnp.min(jnp.where(distance == closest[None, :], number, len(centers)), axis=0)
+    nearest = first[None, :] == number
     second = jnp.min(jnp.where(nearest, jnp.inf, distance), axis=0)
-    return jnp.where(nearest, share[None, :], 0.0), distance.min(axis=0), second
+    return jnp.where(nearest, share[None, :], 0.0), closest, second

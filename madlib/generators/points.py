@@ -95,8 +95,9 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(self: Generator, *args: Any, **kwargs: Any) -> Any:
         given = signature.bind(self, *args, **kwargs)
-        for name in [name for name in rules if name in given.arguments]:
-            given.arguments[name] = rules[name](self, given.arguments[name])
+        for name, rule in rules.items():
+            if name in given.arguments:
+                given.arguments[name] = rule(self, given.arguments[name])
         return method(*given.args, **given.kwargs)
 
     return call if rules else method

@@ -21,7 +21,8 @@ class SampleScores(eqx.Module):
     """Precision, recall, density, coverage and Frechet distance of a model's samples.
 
     Attributes:
-        real: [m, d], the real set that samples are compared with: held out, as a rule.
+        real: [m, d], the real set that samples are compared with: held out, as a rule; about the
+            same origin (see `targets.empirical`).
         n_samples: how many samples of the model are drawn for it.
         features: maps points [n, d] to the space [n, f] in which distances are taken; the points
             themselves by default.
@@ -53,6 +54,36 @@ class SampleScores(eqx.Module):
         scores = manifold_scores(real, synthetic, k=self.k)._asdict()
         scores["frechet_distance"] = frechet_distance(real, synthetic)
         return {f"{self.prefix}{name}": value for name, value in scores.items()}
+
+
+class OfSamples(eqx.Module):
+    """A score of a model's samples alone, `function(points)`, recorded under its name.
+
+    Attributes:
+        function: of points [n_samples, d], such as `knn_entropy`.
+        n_samples: how many samples of the model are drawn for it.
+
+    Example:
+        >>> import jax, madlib
+        >>> trajectory = madlib.simulate(
+        ...     jax.random.key(0), madlib.Gaussian(dim=2), madlib.FullySynthetic(n_s=9),
+        ...     madlib.targets.standard_normal(2), n_ini=9, n_generations=3, n_replicates=4,
+        ...     record=(madlib.metrics.OfSamples(madlib.metrics.knn_entropy, 100),),
+        ... )
+        >>> trajectory["knn_entropy"].shape
+        (4, 3)
+    """
+
+    function: Callable[[Array], Array] = eqx.field(static=True)
+    n_samples: Count = eqx.field(static=True)
+
+    def __post_init__(self):
+        check_fields(self)
+
+    def __call__(self, model: Model, target: Target) -> dict[str, Array]:
+        del target
+        name = getattr(self.function, "__name__", repr(self.function))
+        return {name: self.function(model.samples(self.n_samples).points)}
 
 
 class ClassScores(eqx.Module):

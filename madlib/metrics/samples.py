@@ -2,10 +2,12 @@ r"""Scores of point sets: how good, how varied, how far apart are real [n, d] an
 
 State the real set that was used, held-out real data unless stated otherwise, and show beside it the
 same score between two real sets: finite samples never reach the ideal value. Scores do not depend
-on where the sets lie: they are taken about an origin among the real points, in double precision
-where the points are given so.
+on where the sets lie nor on their unit: points are centered and scaled, in double precision where
+they are given so. Nearest neighbors are found among differences, a few rows at a time, in
+O(n m d) operations and O((n + m) d) memory.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, NamedTuple
@@ -16,15 +18,17 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float, Key
+from numpy.typing import NDArray
+from scipy import special
 
-from madlib.errors import Count, as_points, checked, one_of, require
+from madlib.errors import Count, Reals, as_points, as_reals, checked, one_of, require
 from madlib.generators import NormalParams
 from madlib.linalg import origin_of, qr_upper
 from madlib.metrics.laws import wasserstein2_squared
 
 Ball = Annotated[str, one_of("closed", "open")]
 
-_CHUNK = 2**22  # numbers held at once by a chunk of coordinate differences: 16 MiB of float32.
+_CHUNK = 2**17  # squared distances held at once: in the cache of a core.
 
 
 class ManifoldScores(NamedTuple):
@@ -59,8 +63,7 @@ def manifold_scores(
     r"""Precision, recall (Kynkaanniemi et al. 2019), density, coverage (Naeem et al. 2020).
 
     For two samples of one continuous distribution E density = 1 and
-    E coverage = $1 - \prod_{i=1}^k (n-i)/(n+m-i)$. Costs O((n + m)^2 d) time and bounded memory;
-    distances are taken of differences, so they keep their digits when the samples have collapsed.
+    E coverage = $1 - \prod_{i=1}^k (n-i)/(n+m-i)$.
 
     Args:
         real: points [n, d].
@@ -84,7 +87,7 @@ def manifold_scores(
         >>> [float(score) for score in scores]
         [1.0, 0.25, 3.0, 0.75]
     """
-    return _manifold_scores(*_two_sets(real, synthetic, k), k, ball)
+    return _manifold_scores(*_two_sets(real, synthetic, k)[:2], k, ball)
 
 
 @checked
@@ -98,7 +101,7 @@ def precision(
         >>> float(metrics.precision([[0], [1], [2], [5]], [[1], [9]], k=1))
         0.5
     """
-    return _manifold_score("precision", *_two_sets(real, synthetic, k), k, ball)
+    return _manifold_score("precision", *_two_sets(real, synthetic, k)[:2], k, ball)
 
 
 @checked
@@ -110,7 +113,7 @@ def recall(real: Any, synthetic: Any, *, k: Count = 5, ball: Ball = "closed") ->
         >>> float(metrics.recall([[0], [1], [2], [5]], [[1], [2]], k=1))
         0.75
     """
-    return _manifold_score("recall", *_two_sets(real, synthetic, k), k, ball)
+    return _manifold_score("recall", *_two_sets(real, synthetic, k)[:2], k, ball)
 
 
 @checked
@@ -122,7 +125,7 @@ def density(real: Any, synthetic: Any, *, k: Count = 5, ball: Ball = "closed") -
         >>> float(metrics.density([[0], [1], [2], [5]], [[1], [7]], k=1))
         2.0
     """
-    return _manifold_score("density", *_two_sets(real, synthetic, k), k, ball)
+    return _manifold_score("density", *_two_sets(real, synthetic, k)[:2], k, ball)
 
 
 @checked
@@ -134,7 +137,7 @@ def coverage(real: Any, synthetic: Any, *, k: Count = 5, ball: Ball = "closed") 
         >>> float(metrics.coverage([[0], [1], [2], [5]], [[0], [7]], k=1))
         0.75
     """
-    return _manifold_score("coverage", *_two_sets(real, synthetic, k), k, ball)
+    return _manifold_score("coverage", *_two_sets(real, synthetic, k)[:2], k, ball)
 
 
 def frechet_distance(real: Any, synthetic: Any) -> Float[Array, ""]:
@@ -160,7 +163,8 @@ def frechet_distance(real: Any, synthetic: Any) -> Float[Array, ""]:
         >>> float(metrics.frechet_distance([[0], [2]], [[3], [5]]))
         9.0
     """
-    return _frechet_distance(*_two_sets(real, synthetic, 1))
+    real, synthetic, unit = _two_sets(real, synthetic, 1)
+    return unit * (unit * _frechet_distance(real, synthetic))
 
 
 @checked
@@ -191,21 +195,184 @@ def sliced_wasserstein2_squared(
         >>> float(metrics.sliced_wasserstein2_squared(jax.random.key(0), [[0], [2]], [[1]]))
         1.0
     """
-    return _sliced_wasserstein2_squared(key, *_two_sets(real, synthetic, 0), n_projections)
+    real, synthetic, unit = _two_sets(real, synthetic, 0)
+    return unit * (unit * _sliced_wasserstein2_squared(key, real, synthetic, n_projections))
 
 
-def _two_sets(real: Any, synthetic: Any, k: int) -> tuple[Float[Array, "n d"], Float[Array, "m d"]]:
-    """Both, of more than k points, about an origin among the real ones unless they are traced."""
-    real, synthetic = as_points(real, "real"), as_points(synthetic, "synthetic")
+@checked
+def knn_entropy(points: Any, *, k: Count = 5) -> Float[Array, ""]:
+    r"""Differential entropy in nats, from nearest neighbors (Kozachenko & Leonenko 1987).
+
+    $$\hat H = \psi(n) - \psi(k) + \log c_d + \frac{d}{n} \sum_i \log r_k(x_i)$$
+
+    with $c_d$ the volume of the unit ball and $r_k$ the distance to the k-th nearest other point.
+    It sees lost diversity without a reference set: a normal distribution whose variance shrinks by
+    a factor v loses (d/2) log(1/v). Its bias falls slowly with n in many dimensions: compare equal
+    n. -inf for a set in which a point occurs more than k times.
+
+    Args:
+        points: [n, d], n > k.
+        k: neighbors.
+
+    Example:
+        >>> from madlib import metrics
+        >>> round(float(metrics.knn_entropy([[0], [1]], k=1)), 4)
+        1.6931
+    """
+    points, _, unit = _two_sets(points, points, k, "points")
+    n, d = points.shape
+    ball = d / 2 * math.log(math.pi) - special.gammaln(d / 2 + 1)
+    known = special.digamma(n) - special.digamma(k) + ball + d * math.log(unit)
+    return float(known) + d * jnp.mean(jnp.log(_neighbor_distances(points, points, k)))
+
+
+class Novelty(NamedTuple):
+    """Distances to the nearest training example.
+
+    Attributes:
+        distance: [m], from each synthetic point: 0 where it is a copy.
+        floor: [n], from each training example to the nearest other one.
+
+    Example:
+        >>> from madlib import metrics
+        >>> metrics.novelty([[0], [1]], [[3]])._fields
+        ('distance', 'floor')
+    """
+
+    distance: Float[Array, " m"]
+    floor: Float[Array, " n"]
+
+
+def novelty(training: Any, synthetic: Any) -> Novelty:
+    """Distance of synthetic points from the training set, and of real points from each other.
+
+    A model that memorizes draws points nearer to its training examples than new real ones would be.
+
+    Args:
+        training: points [n, d], n >= 2.
+        synthetic: points [m, d].
+
+    Returns:
+        Both distances; new real points have those of `floor`, to order 1/n.
+
+    Example:
+        >>> from madlib import metrics
+        >>> distance, floor = metrics.novelty([[0], [3], [4]], [[3], [9]])
+        >>> distance.tolist(), floor.tolist()
+        ([0.0, 5.0], [3.0, 1.0, 1.0])
+    """
+    training, synthetic, unit = _two_sets(training, synthetic, 0, "training")
+    require(len(training) > 1, "training must hold 2 points", 1, "Give more examples.")
+    pairs = (synthetic, training, 0), (training, training, 1)
+    return Novelty(*(unit * _neighbor_distances(*pair) for pair in pairs))
+
+
+@checked
+def effective_rank(points: Any = None, *, cov: Reals = None) -> float:
+    r"""Effective rank of a covariance, $\exp(-\sum_i p_i \log p_i)$ (Roy & Vetterli 2007).
+
+    The exponential of the entropy of its normalized eigenvalues $p_i$: d for an isotropic
+    distribution, 1 for a line, 0 for a point.
+
+    Args:
+        points, cov: as for `effective_dimension`.
+
+    Example:
+        >>> from madlib import metrics
+        >>> round(metrics.effective_rank(cov=[1, 1, 1, 0]), 9)
+        3.0
+    """
+    variance = _spectrum(points, cov)
+    share = variance[variance > 0] / max(variance.sum(), np.finfo(float).tiny)
+    return float(np.exp(-share @ np.log(share))) if len(share) else 0.0
+
+
+@checked
+def effective_dimension(points: Any = None, *, cov: Reals = None) -> float:
+    r"""The d of an isotropic distribution with the same laws of the loop, to leading order in 1/n.
+
+    $$d_{eff} = \frac{4K}{\operatorname{tr} \Sigma} - 1
+      = \frac{2}{\operatorname{tr} \Sigma} \sum_{ij} \frac{s_i s_j}{s_i + s_j},
+      \quad K = \frac12 \sum_{ij} \frac{s_i s_j (1 + \delta_{ij})}{s_i + s_j}$$
+
+    with $s_i$ the eigenvalues of the covariance: $E W_2^2$ of a fit to n points is
+    $(\operatorname{tr} \Sigma + K)/n$, and n_e and the border of useful synthetic data follow. It
+    lies between 1 and d, and need not be whole. Derived for this project. From n points it is that
+    of their sample covariance, which is less: for an isotropic distribution by about $d^2/(2n)$.
+
+    Args:
+        points: [n, d], n >= 2; or, if symmetric, a covariance [d, d].
+        cov: a covariance [d, d], or its eigenvalues [d].
+
+    Returns:
+        0 for a point.
+
+    Raises:
+        ParameterError: for neither or both, or for what is not positive semi-definite.
+
+    Example:
+        >>> import numpy as np
+        >>> from madlib import metrics
+        >>> round(metrics.effective_dimension(cov=np.exp(-np.arange(128) / 8)), 1)
+        22.2
+    """
+    s = _spectrum(points, cov)
+    s = s[s > 0]
+    pairs = s / (s[:, None] + s)
+    return float(2 * s @ pairs.sum(axis=1) / s.sum()) if len(s) else 0.0
+
+
+def _spectrum(points: Any, cov: Any) -> NDArray[np.float64]:
+    """Eigenvalues [d] of a covariance, or of that of points; of n < d points, the n that count."""
+    one = (points is None) != (cov is None)
+    require(one, "give points or cov", "both or none", "Drop or add one.")
+    if cov is None:
+        points = as_reals(points, "points")
+        if points.ndim == 2 and np.array_equal(points, points.T):
+            return _spectrum(None, points)
+        points = as_points(points)
+        n, d = points.shape
+        require(n > 1, "points must be at least 2", n, "Give more, or cov.")
+        points -= points.mean(axis=0)
+        small = points.T @ points if d <= n else points @ points.T
+        return np.linalg.eigvalsh(small / (n - 1)).clip(0)
+    largest = np.abs(cov).max(initial=0.0)
+    square = cov.ndim == 2 and cov.shape[0] == cov.shape[1]
+    fine = cov.ndim == 1 or (square and np.abs(cov - cov.T).max(initial=0.0) <= 1e-6 * largest)
+    require(fine, "cov must be [d, d], symmetric, or [d]", f"shape {cov.shape}", "Symmetrize it.")
+    variance = cov if cov.ndim == 1 else np.linalg.eigvalsh(cov)
+    least, remedy = variance.min(initial=0.0), "Clip its eigenvalues at 0."
+    fine = least >= -1e-6 * largest
+    require(fine, "cov must be positive semi-definite", f"an eigenvalue of {least:.3g}", remedy)
+    return variance.clip(0)
+
+
+def _two_sets(
+    real: Any, synthetic: Any, k: int, name: str = "real"
+) -> tuple[Float[Array, "n d"], Float[Array, "m d"], float]:
+    """Both, of more than k points, about an origin among the first, in units of its spread.
+
+    Also the unit, a power of two. Traced points are left where they are.
+    """
+    same = synthetic is real
+    real = as_points(real, name)
+    synthetic = real if same else as_points(synthetic, "synthetic")
     (n, d), (m, e) = real.shape, synthetic.shape
     remedy = "Compare points of one space."
-    require(d == e, "real and synthetic must have the same dimension", f"{d} and {e}", remedy)
-    required = f"either set must hold more than {k} points"
-    require(min(n, m) > k, required, f"{n} real and {m} synthetic", "Draw more, or lower k.")
+    require(d == e, f"{name} and synthetic must have the same dimension", f"{d} and {e}", remedy)
+    required = f"a set must hold more than {k} points"
+    received = f"{n}" if same else f"{n} {name} and {m} synthetic"
+    require(min(n, m) > k, required, received, "Draw more, or lower k.")
+    unit = 1.0
     if not isinstance(real, Tracer) and not isinstance(synthetic, Tracer):
-        origin = origin_of(real)
-        real, synthetic = real - origin, synthetic - origin
-    return jnp.asarray(real, float), jnp.asarray(synthetic, float)
+        origin, sets = origin_of(real), [real] if same else [real, synthetic]
+        for points in sets:
+            points -= origin  # of the copies that as_points makes
+        spread = next((x for x in map(np.ptp, sets) if x > 0), 1.0)
+        unit = math.ldexp(1.0, min(math.frexp(spread)[1], 127))
+        for points in sets:
+            points /= unit
+    return jnp.asarray(real, float), jnp.asarray(synthetic, float), unit
 
 
 @partial(jax.jit, static_argnames=("k", "ball"))
@@ -232,18 +399,37 @@ def _manifold_score(name: str, real: Array, synthetic: Array, k: int, ball: Ball
     return getattr(_manifold_scores(real, synthetic, k, ball), name)
 
 
+@partial(jax.jit, static_argnames="rank")
+def _neighbor_distances(
+    points: Float[Array, "n d"], others: Float[Array, "m d"], rank: int
+) -> Float[Array, " n"]:
+    """Distance [n] of each point to one of the others, the nearest of which has rank 0."""
+    return jnp.sqrt(_map_distances(partial(_smallest, rank=rank), points, others))
+
+
 def _map_distances(
     function: Callable[[Float[Array, " m"]], Any],
     points: Float[Array, "n d"],
     others: Float[Array, "m d"],
 ) -> Any:
-    """[n]: function of the squared distances [m] of each point to all others, chunk by chunk."""
-    batch_size = max(1, min(len(points), _CHUNK // others.size))
-    return lax.map(
-        lambda point: function(jnp.sum((others - point[None, :]) ** 2, axis=1)),
-        points,
-        batch_size=batch_size,
-    )
+    """[n]: function of the squared distances [m] of each point to all others, by blocks of rows.
+
+    Coordinates are added one after the other, so that rows of others are the inner loop: two to
+    forty times as fast on CPU as a sum for each pair.
+    """
+    (n, d), m = points.shape, len(others)
+    n_rows = min(n, max(1, _CHUNK // m))
+    columns = others.T
+
+    def block(rows: Float[Array, "r d"]) -> Any:
+        def add(i, total):
+            return total + (rows[:, i][:, None] - columns[i][None, :]) ** 2
+
+        squares = jnp.zeros((n_rows, m), points.dtype)
+        return jax.vmap(function)(lax.fori_loop(0, d, add, squares, unroll=min(8, d)))
+
+    padded = jnp.pad(points, ((0, -n % n_rows), (0, 0))).reshape(-1, n_rows, d)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1)[:n], lax.map(block, padded))
 
 
 def _smallest(values: Float[Array, " n"], rank: int) -> Float[Array, ""]:
@@ -287,7 +473,7 @@ def _sliced_wasserstein2_squared(
         gap = sorted_real[row_real] - sorted_synthetic[row_synthetic]
         return jnp.sum(weight.astype(gap.dtype) * gap**2)
 
-    batch_size = max(1, min(n_projections, _CHUNK // len(weight)))
+    batch_size = max(1, min(n_projections, 2**22 // len(weight)))
     return jnp.mean(lax.map(distance, directions, batch_size=batch_size))
 
 

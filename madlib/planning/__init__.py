@@ -7,6 +7,19 @@ a measured curve, so it needs no closed form and serves any generator and any di
 """
 
 from madlib.planning.curve import effective_sample_size
-from madlib.planning.limit import Limit, generations_to_limit, simulate_to_limit
+from madlib.planning.limit import (
+    Limit,
+    generations_to_limit,
+    simulate_border,
+    simulate_to_limit,
+    simulate_worth,
+)
 
-__all__ = ["Limit", "effective_sample_size", "generations_to_limit", "simulate_to_limit"]
+__all__ = [
+    "Limit",
+    "effective_sample_size",
+    "generations_to_limit",
+    "simulate_border",
+    "simulate_to_limit",
+    "simulate_worth",
+]

@@ -3,7 +3,16 @@ r"""Targets: the real distributions $P_r$.
 Real data comes by the same verbs, `draw` and `sample`, as synthetic data.
 """
 
-from madlib.targets.data import Empirical, digits, empirical, images, mnist
+from madlib.targets.data import (
+    Deformed,
+    Empirical,
+    dealt,
+    deformed_digits,
+    digits,
+    empirical,
+    images,
+    mnist,
+)
 from madlib.targets.laws import (
     Rosenbrock,
     categorical,
@@ -15,15 +24,31 @@ from madlib.targets.laws import (
     standard_normal,
     zipf,
 )
-from madlib.targets.text import corpus, decode, encode, normalize, passages, text
+from madlib.targets.text import (
+    alphabet_of,
+    corpus,
+    decode,
+    docstring_prose,
+    dropped_share,
+    encode,
+    normalize,
+    passages,
+    text,
+)
 
 __all__ = [
+    "Deformed",
     "Empirical",
     "Rosenbrock",
+    "alphabet_of",
     "categorical",
     "corpus",
+    "dealt",
     "decode",
+    "deformed_digits",
     "digits",
+    "docstring_prose",
+    "dropped_share",
     "empirical",
     "encode",
     "images",

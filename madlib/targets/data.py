@@ -1,28 +1,33 @@
 """Distributions without a formula: given examples, files, handwritten digits."""
 
 import dataclasses
-import importlib
+import math
+import os
 import warnings
 from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Samples
 from madlib.errors import (
     Flag,
+    NonNegative,
     NonNegatives,
     Reals,
     Unavailable,
     as_points,
+    as_reals,
+    check_fields,
     checked,
     one_of,
     require,
 )
 from madlib.linalg import origin_of
 from madlib.protocols import Generator, Space, Target
+from madlib.targets.files import describe, package, read_points
 from madlib.targets.laws import normal_params
 
 Part = Annotated[str, one_of("all", "training", "held out")]
@@ -74,16 +79,124 @@ class Empirical(Generator):
         return self.draw(key, params, n, lam).points
 
 
+@dataclasses.dataclass(frozen=True)
+class Deformed(Empirical):
+    r"""The distribution of one of N given square images, drawn at random and slightly deformed.
+
+    Every draw shifts, turns and thickens its image anew, so that no image is drawn twice. Pixels
+    are interpolated bilinearly, with 0 outside the image; thickness multiplies the odds of ink,
+    $x/(1 - x)$, so that pixels stay in [0, 1].
+
+    Attributes:
+        shift: largest shift along either axis, in pixels; uniform.
+        rotation: largest angle about the center, in degrees; uniform.
+        thickness: largest log of the factor of the odds; uniform.
+
+    Example:
+        >>> from madlib import targets
+        >>> targets.deformed_digits(shift=0.5).family.shift
+        0.5
+    """
+
+    shift: NonNegative = 0.25
+    rotation: NonNegative = 8.0
+    thickness: NonNegative = 0.5
+
+    def __post_init__(self):
+        check_fields(self)
+        square = math.isqrt(self.dim) ** 2 == self.dim
+        require(square, "images must be square", f"{self.dim} pixels", "Pad them.")
+
+    def draw(self, key: Key[Array, ""], params: Samples, n: int, lam: Any = 1.0) -> Samples:
+        k_rows, k_deformation = jax.random.split(key)
+        samples = super().draw(k_rows, params, n, lam)
+        return samples._replace(points=self.deform(k_deformation, samples.points))
+
+    def deform(self, key: Key[Array, ""], images: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        """The images, each deformed in its own way."""
+        side = math.isqrt(self.dim)
+        center = (side - 1) / 2
+        y, x = jnp.mgrid[:side, :side].astype(float) - center
+
+        def one(uniform: Float[Array, " 4"], image: Float[Array, " d"]) -> Float[Array, " d"]:
+            angle = math.radians(self.rotation) * uniform[0]
+            cos, sin = jnp.cos(angle), jnp.sin(angle)
+            down, right = self.shift * uniform[1:3] + center
+            source = [cos * y - sin * x + down, sin * y + cos * x + right]
+            ink = jax.scipy.ndimage.map_coordinates(image.reshape(side, side), source, order=1)
+            odds = jnp.exp(self.thickness * uniform[3])
+            return (odds * ink / (1 + (odds - 1) * ink)).ravel()
+
+        uniform = jax.random.uniform(key, (len(images), 4), minval=-1.0, maxval=1.0)
+        return jax.vmap(one)(uniform, images)
+
+
+_deform = jax.jit(Deformed.deform, static_argnums=0)
+
+
+class Dealt(Target):
+    """A target of N examples of which no loop sees one twice; see `dealt`."""
+
+    def at(self, key, generation, n_ini, n_generations):
+        n = len(self.params.weight)
+        require(n_ini <= n, f"n_ini must be at most {n}, all the real data", n_ini, "Lower it.")
+        if isinstance(generation, int) and generation == 1:  # later ones are traced.
+            start, n_dealt = 0, n_ini
+        else:
+            n_dealt = (n - n_ini) // (n_generations - 1) if n_generations > 1 else n
+            start = n_ini + (generation - 2) * n_dealt
+        order = jax.random.permutation(jax.random.fold_in(key, 0), n)  # 0 is no generation.
+        rows = jax.lax.dynamic_slice_in_dim(order, start, n_dealt)
+        hand = jax.tree.map(lambda leaf: leaf[rows], self.params)
+        return dataclasses.replace(self, params=hand)
+
+    def draw(self, key, n):
+        n_dealt = len(self.params.weight)
+        required = f"no example is dealt twice, so there are {n_dealt} for this draw"
+        remedy = "Lower n_ini, n_r or n_generations, or bring more data."
+        require(n <= n_dealt, required, f"n={n}", remedy)
+        return super().draw(key, n)
+
+
+def dealt(target: Target) -> Target:
+    r"""The same examples, of which no loop sees one twice: fresh data from a finite set.
+
+    A shuffle, another one in each replicate, deals n_ini examples to generation 1 and an equal
+    share of the rest to each later generation. A regime may draw up to its share, once per
+    generation: n_ini + n_r (n_generations - 1) <= N, or `simulate` refuses before it computes.
+
+    Args:
+        target: of examples, such as `empirical`, `passages` or `mnist` make.
+
+    Example:
+        >>> import jax
+        >>> import madlib
+        >>> target = madlib.targets.dealt(madlib.targets.empirical([[1], [2], [4], [8], [16]]))
+        >>> try:
+        ...     madlib.run_loop(
+        ...         jax.random.key(0), madlib.Gaussian(1), madlib.FreshData(n_r=2, n_s=2), target,
+        ...         n_ini=2, n_generations=3,
+        ...     )
+        ... except madlib.ParameterError as error:
+        ...     print(str(error)[:68])
+        no example is dealt twice, so there are 1 for this draw; got n=2. Lo
+    """
+    fine = isinstance(target, Target) and isinstance(target.family, Empirical)
+    require(fine, "only examples can be dealt", repr(target)[:80], "See targets.empirical.")
+    family = dataclasses.replace(target.family, replace=False)  # pyright: ignore
+    return Dealt(target.params, target.reference, family, target.symbols)
+
+
 @checked
 def empirical(
-    points: Reals,
+    points: Any,
     labels: NonNegatives = None,
     *,
     replace: Flag = True,
     symbols: tuple[str, ...] = (),
     origin: Reals = None,
 ) -> Target:
-    """The empirical distribution of given examples.
+    """The empirical distribution of given examples, or of those of a file.
 
     The reference is the normal distribution with their mean and covariance (divided by N), taken in
     double precision; there is none for sequences of symbols.
@@ -94,7 +207,8 @@ def empirical(
     relative to it, and `target.family.origin` has it; elsewhere it is 0.
 
     Args:
-        points: [N, d].
+        points: [N, d]; or the path of a .npy, .npz (one array, or `points` and `labels`), .csv or
+            .parquet file of numbers, a row per example. Nothing in it is unpickled.
         labels: [N], classes counted from 0; None where there are none.
         replace: whether draws are independent, or examples dealt without repetition.
         symbols: names of the symbols 0, 1, ... where examples are sequences of them; else empty.
@@ -106,6 +220,11 @@ def empirical(
         >>> target.reference.cov.tolist(), target.family.origin
         ([[1.0, 0.5], [0.5, 0.25]], (100000000.0, 0.0))
     """
+    if isinstance(points, str | os.PathLike):
+        points, found = read_points(points)
+        labels = found if labels is None else labels
+    else:
+        points = as_reals(points, "points")
     points = as_points(points)
     n, d = points.shape
     if origin is None:
@@ -159,6 +278,43 @@ def digits(part: Part = "all", *, labeled: Flag = False, replace: Flag = True) -
 
 
 @checked
+def deformed_digits(
+    part: Part = "all",
+    *,
+    labeled: Flag = False,
+    replace: Flag = True,
+    shift: NonNegative = 0.25,
+    rotation: NonNegative = 8.0,
+    thickness: NonNegative = 0.5,
+) -> Target:
+    """Handwritten digits without end: each draw is one of `digits`, deformed as never before.
+
+    Two deformations of one digit are nearly as far apart as a digit and the nearest other one. By
+    default they stay readable: a classifier of undeformed digits that is right on 98.8 % of the
+    held-out ones is right on 97.5 % of them deformed. The reference is the normal distribution with
+    the mean and covariance of 32,768 draws. Compare samples with held-out digits deformed likewise,
+    `deformed_digits("held out").sample(key, n)`.
+
+    Args:
+        part, labeled, replace: as for `digits`; replace is of the digits that are deformed.
+        shift, rotation, thickness: as for `Deformed`.
+
+    Example:
+        >>> import jax
+        >>> from madlib import targets
+        >>> points = targets.deformed_digits("training").sample(jax.random.key(0), 2000)
+        >>> len(set(map(bytes, points.__array__())))
+        2000
+    """
+    plain = digits(part, labeled=labeled, replace=replace)
+    dim, sizes = plain.space.dim, (shift, rotation, thickness)
+    family = Deformed(dim, replace, plain.space.n_classes, 0, (), *sizes)
+    images = jnp.resize(plain.params.points, (2**15, dim))
+    deformed = _deform(family, jax.random.key(0), images)
+    return Target(plain.params, empirical(deformed).reference, family)
+
+
+@checked
 def mnist(part: Part = "all", *, labeled: Flag = False, replace: Flag = True) -> Target:
     """The 70,000 digits of MNIST, 28 x 28 pixels in [0, 1]: points [n, 784].
 
@@ -192,20 +348,21 @@ def mnist(part: Part = "all", *, labeled: Flag = False, replace: Flag = True) ->
 
 @checked
 def images(
-    name: Annotated[str, one_of("digits", "mnist")],
+    name: Annotated[str, one_of("digits", "deformed digits", "mnist")],
     part: Part = "all",
     *,
     labeled: Flag = False,
     replace: Flag = True,
 ) -> Target:
-    """The set of images of this name, "digits" or "mnist"; the rest as for `digits`.
+    """The images of this name, "digits", "deformed digits" or "mnist"; the rest as for `digits`.
 
     Example:
         >>> from madlib import targets
         >>> targets.images("digits", "training", labeled=True).space
         Space(dim=64, n_symbols=0, n_classes=10)
     """
-    return {"digits": digits, "mnist": mnist}[name](part, labeled=labeled, replace=replace)
+    kind = {"digits": digits, "deformed digits": deformed_digits, "mnist": mnist}[name]
+    return kind(part, labeled=labeled, replace=replace)
 
 
 def _images(
@@ -219,19 +376,3 @@ def rows_of_part(n: int, n_training: int, part: str) -> Any:
     """Rows of "all", "training" or "held out" examples of n, by a fixed shuffle."""
     order = np.random.default_rng(0).permutation(n)
     return {"all": slice(None), "training": order[:n_training]}.get(part, order[n_training:])
-
-
-def package(name: str, extra: str) -> Any:
-    """A package outside the core, or one of its modules; Unavailable where it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise Unavailable(
-            f"this target needs the package {name.partition('.')[0]}; got an installation without. "
-            f"Run pip install madlib[{extra}]."
-        ) from None
-
-
-def describe(error: Exception) -> str:
-    """An error of another package in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:160]

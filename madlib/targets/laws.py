@@ -73,7 +73,7 @@ def normal(mean: Reals, cov: Reals) -> Target:
     d, shapes = mean.size, f"{mean.shape} and {cov.shape}"
     fits = d > 0 and mean.ndim == 1 and cov.shape == (d, d)
     require(fits, "mean [d] and cov [d, d] must have the same d >= 1", shapes, "Match them.")
-    symmetric = np.allclose(cov, cov.T, rtol=1e-6, atol=0)
+    symmetric = np.abs(cov - cov.T).max() <= 1e-6 * np.abs(cov).max()
     require(symmetric, "cov must be symmetric", "one that is not", "Use (cov + cov.T) / 2.")
     variance = np.linalg.eigvalsh(cov)
     require(

@@ -15,16 +15,16 @@ from madlib.errors import (
     Shares,
     require,
 )
-from madlib.theory.arguments import Array, Values
+from madlib.theory.arguments import Length, Values
 from madlib.theory.law import law
 
 
-def _density(z: Array) -> Array:
+def _density(z: Values) -> Values:
     return np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
 
 
 @law
-def verifier_contraction(half_width: Positives) -> Array:
+def verifier_contraction(half_width: Positives) -> Values:
     r"""$\rho(b) = 1 - 2 b \varphi(b) / (2 \Phi(b) - 1)$: a mean's gap to the verifier, per round.
 
     A loop that keeps only examples within b standard deviations of the verifier's own center moves
@@ -47,19 +47,24 @@ def verifier_contraction(half_width: Positives) -> Array:
 
 
 @law
-def verifier_limit(half_width: Positives, real_share: Shares) -> Array:
+def verifier_limit(half_width: Positives, real_share: Shares) -> Values:
     r"""$(\theta_\infty - \theta_0) / (\theta_c - \theta_0)$: how far a verifier draws the limit.
 
     With a fresh real share a the loop rests at $(1 - a)(1 - \rho) / (1 - (1 - a) \rho)$ of the way
     from the truth to the verifier's center, to first order in that way; a is the share among what
     is trained on.
+
+    Example:
+        >>> from madlib import theory
+        >>> round(float(theory.verifier_limit(1, real_share=0.5)), 3)
+        0.415
     """
     rho, rest = verifier_contraction(half_width), 1 - real_share
     return rest * (1 - rho) / (1 - rest * rho)
 
 
 @law
-def selection_factor(share: OpenShares, *, likeliest: bool = True) -> Array:
+def selection_factor(share: OpenShares, *, likeliest: bool = True) -> Values:
     r"""Variance of a normal distribution of which only a share is kept, over its variance.
 
     The likeliest share $\alpha$ has $1 - 2 q \varphi(q) / \alpha$ with $P(|z| < q) = \alpha$; the
@@ -76,7 +81,7 @@ def selection_factor(share: OpenShares, *, likeliest: bool = True) -> Array:
 
 
 @law
-def accumulated_selection(share: OpenShares, *, n_generations: Count) -> Values:
+def accumulated_selection(share: OpenShares, *, n_generations: Length) -> Values:
     r"""Variance where selected data accumulates: $\prod_{i<t} (1 - (1 - c)/(i + 1)) \sim t^{c-1}$.
 
     c is `selection_factor(share)`, and every generation adds as many selected examples as there
@@ -85,15 +90,20 @@ def accumulated_selection(share: OpenShares, *, n_generations: Count) -> Values:
 
     Returns:
         [..., n_generations], at t = 1, 2, ..., in units of the real variance, for large samples.
+
+    Example:
+        >>> from madlib import theory
+        >>> theory.accumulated_selection(0.5, n_generations=3).round(3)
+        array([1.   , 0.571, 0.408])
     """
-    c = selection_factor(share)[..., None]
+    c = np.asarray(selection_factor(share))[..., None]
     i = np.arange(1, n_generations)
     factors = np.concatenate([np.ones((*share.shape, 1)), 1 - (1 - c) / (i + 1)], axis=-1)
-    return np.exp(np.log(factors).cumsum(-1))
+    return np.cumprod(factors, axis=-1, dtype=np.float64)
 
 
 @law
-def detected_share(share: Shares, *, false_positive: Shares, false_negative: Shares) -> Array:
+def detected_share(share: Shares, *, false_positive: Shares, false_negative: Shares) -> Values:
     r"""Synthetic share of a crawl after a detector: $s f_n / [s f_n + (1 - s)(1 - f_p)]$.
 
     Args:
@@ -113,7 +123,7 @@ def detected_share(share: Shares, *, false_positive: Shares, false_negative: Sha
 
 
 @law
-def plural_preference(weight: Shares, reward: Positives) -> Array:
+def plural_preference(weight: Shares, reward: Positives) -> Values:
     r"""Where two groups of opposed tastes lead a loop: the share of the first group's answer.
 
     Groups of weight w and 1 - w reward one of two answers with r, and a loop keeps the best of
@@ -129,17 +139,22 @@ def plural_preference(weight: Shares, reward: Positives) -> Array:
 
 
 @law
-def temperature_stability(temperature: OpenShares) -> Array:
+def temperature_stability(temperature: OpenShares) -> Values:
     r"""Smallest real share with which equal answers stay equally likely: $1 - \tau$.
 
     M equally likely answers, real share a, temperature $\tau$ < 1, infinite samples: $p' = a/M +
     (1 - a) p^{1/\tau} / Z$. Their equality is stable iff a > 1 - $\tau$, whatever M.
+
+    Example:
+        >>> from madlib import theory
+        >>> round(float(theory.temperature_stability(0.8)), 3)
+        0.2
     """
     return 1 - temperature
 
 
 @law
-def temperature_cure(temperature: OpenShares, *, n_answers: Count) -> Array:
+def temperature_cure(temperature: OpenShares, *, n_answers: Count) -> Values:
     r"""Smallest real share that brings M answers back once a single one has taken over.
 
     Above it no state in which one answer prevails is left: the largest a for which $x = a/M +
@@ -167,7 +182,7 @@ def temperature_cure(temperature: OpenShares, *, n_answers: Count) -> Array:
 
 
 @law
-def negative_guidance_weight(deviation: Positives, factor: OpenShares) -> Array:
+def negative_guidance_weight(deviation: Positives, factor: OpenShares) -> Values:
     r"""Weight with which extrapolation away from oneself mends a width: $\log\sigma / \log\tau$.
 
     A model of standard deviation $\sigma$ (real: 1) whose own samples teach a second model of
@@ -182,13 +197,18 @@ def negative_guidance_weight(deviation: Positives, factor: OpenShares) -> Array:
 
 
 @law
-def negative_guidance_variance(base: Positives, own: Positives, *, weight: Reals) -> Array:
+def negative_guidance_variance(base: Positives, own: Positives, *, weight: Reals) -> Values:
     r"""Variance of scores extrapolated away from oneself: $1 / [(1 + w)/v_b - w/v_s]$, Gaussian.
 
     Args:
         base: [...], $v_b$, variance of the model.
         own: [...], $v_s$, of the model of its own samples.
         weight: [...], w.
+
+    Example:
+        >>> from madlib import theory
+        >>> round(float(theory.negative_guidance_variance(1, 2, weight=1)), 3)
+        0.667
     """
     precision = (1 + weight) / base - weight / own
     fine = np.all(precision > 0)

@@ -1,7 +1,7 @@
 """Kernel density estimates in the loop: points x_i, kernel N(0, h^2)."""
 
 from madlib.errors import Positives, Shares
-from madlib.theory.arguments import AnyRegime, Array, Length, Sizes, broadcast
+from madlib.theory.arguments import AnyRegime, Array, Length, Sizes
 from madlib.theory.law import law
 from madlib.theory.recursions import run
 
@@ -40,5 +40,4 @@ def kernel_variance(
         >>> theory.kernel_variance(FullySynthetic(100), bandwidth=0.3, **loop).round(3)
         array([0.99 , 1.069, 1.148])
     """
-    lam, h = broadcast(lam, bandwidth)
-    return run(regime, n_ini, n_generations, 1.0, 0.0, kernel=lam * h**2)[1]
+    return run(regime, n_ini, n_generations, 1.0, 0.0, kernel=lam * bandwidth**2)[1]

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from madlib.errors import checked, require
+from madlib.errors import MadlibError, checked, require
 
 MAX_NUMBERS = 2**27  # that a call may work on: a gigabyte.
 
@@ -24,13 +24,18 @@ def law(function: F, infinite: bool = False) -> F:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with np.errstate(all="ignore"):
-            result = held(*args, **kwargs)
+        try:
+            with np.errstate(all="ignore"):
+                result = held(*args, **kwargs)
+        except ValueError as error:
+            known = isinstance(error, MadlibError) or "broadcast" not in str(error)
+            require(known, "arguments must broadcast to one grid", error, "Add axes of length 1.")
+            raise
         for values in result if isinstance(result, tuple) else (result,):
             fine = ~np.isnan(values) if infinite else np.isfinite(values)
             required = f"{function.__name__} must stay within double precision"
             remedy = "Use fewer generations, or numbers closer to each other."
-            require(np.all(fine), required, np.extract(~fine, values)[:1], remedy)
+            require(np.size(fine) and np.all(fine), required, np.extract(~fine, values)[:1], remedy)
         return result
 
     return call  # pyright: ignore[reportReturnType]

@@ -6,13 +6,19 @@ The excess risk $E|\theta_t - \theta_0|^2$ of one fit to T examples is $\sigma^2
 import numpy as np
 
 from madlib.errors import Count, Counts, NonNegatives, Positives, Shares, require
-from madlib.theory.arguments import Array
+from madlib.theory.arguments import Length, Values
 from madlib.theory.law import law
 
 
 @law
-def regression_risk(n: Counts, *, n_features: Count, noise: Positives = 1.0) -> Array:
-    r"""$\sigma^2 d / (T - d - 1)$: excess risk of one fit to T = n examples; n > d + 1. Exact."""
+def regression_risk(n: Counts, *, n_features: Count, noise: Positives = 1.0) -> Values:
+    r"""$\sigma^2 d / (T - d - 1)$: excess risk of one fit to T = n examples; n > d + 1. Exact.
+
+    Example:
+        >>> from madlib import theory
+        >>> float(theory.regression_risk(31, n_features=10))
+        0.5
+    """
     dof = n - n_features - 1
     require(np.all(dof > 0), f"n must be > n_features + 1 = {n_features + 1}", n, "Use more.")
     return noise**2 * n_features / dof
@@ -20,20 +26,25 @@ def regression_risk(n: Counts, *, n_features: Count, noise: Positives = 1.0) -> 
 
 @law
 def replaced_regression_risk(
-    n: Counts, *, n_features: Count, n_generations: Count, noise: Positives = 1.0
-) -> Array:
+    n: Counts, *, n_features: Count, n_generations: Length, noise: Positives = 1.0
+) -> Values:
     r"""$t \sigma^2 d / (T - d - 1)$, t = 1, 2, ...: every model fits T labels of the last. Exact.
 
     Source: Dohmatob et al. 2024; Gerstgrasser et al. 2024.
+
+    Example:
+        >>> from madlib import theory
+        >>> theory.replaced_regression_risk(31, n_features=10, n_generations=3)
+        array([0.5, 1. , 1.5])
     """
-    risk = regression_risk(n, n_features=n_features, noise=noise)
+    risk = np.asarray(regression_risk(n, n_features=n_features, noise=noise))
     return risk[..., None] * np.arange(1, n_generations + 1)
 
 
 @law
 def accumulated_regression_risk(
-    n: Counts, *, n_features: Count, n_generations: Count, noise: Positives = 1.0
-) -> Array:
+    n: Counts, *, n_features: Count, n_generations: Length, noise: Positives = 1.0
+) -> Values:
     r"""$\sum_{i \le t} \sigma^2 d / [i (i T - d - 1)]$, t = 1, 2, ...: data accumulate. Exact.
 
     Each generation adds T labels of the last model and fits all there are. For T >> d the factors
@@ -54,7 +65,7 @@ def accumulated_regression_risk(
 @law
 def shifted_regression_risk(
     n: Counts, *, n_features: Count, share: Shares, shift: NonNegatives, noise: Positives = 1.0
-) -> Array:
+) -> Values:
     r"""Excess risk when a share $p_2$ of T labels comes from coefficients off by $\Delta$.
 
     $\sigma^2 d/(T - d - 1) + p_2^2 |\Delta|^2 + p_2 (1 - p_2)(d + 1)|\Delta|^2 / T$, to first order

@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 
 from madlib.errors import Counts, NonNegatives, Positives, Rule, Shares, require
-from madlib.theory.arguments import AnyRegime, Array, Length, Sizes, Values
+from madlib.theory.arguments import AnyRegime, Length, Sizes, Values, broadcast
 from madlib.theory.law import law
 from madlib.theory.recursions import run
 
 
 @law
-def best_real_share(ratio: Positives) -> Array:
+def best_real_share(ratio: Positives) -> Values:
     r"""Best share of the weight for real data in the fresh-data loop: $(\sqrt{k^2+4k}-k)/2$.
 
     k = n_r / n_s. At k = 1 it is the golden ratio, 0.618; the gain is n_e / n_r = 1 / share. A real
@@ -33,7 +33,7 @@ def best_real_share(ratio: Positives) -> Array:
 @law
 def biased_effective_sample_size(
     n_r: NonNegatives, n_s: NonNegatives, *, bias: NonNegatives, weighted: bool = True
-) -> Array:
+) -> Values:
     r"""n_e of real data beside somebody else's synthetic data that is off by a bias $\Delta$.
 
     With the best weights $n_e = n_r + 1/(\Delta^2 + 1/n_s)$, at most $n_r + 1/\Delta^2$ however
@@ -60,7 +60,7 @@ def provenance_variance(
     n: Counts,
     generation: Counts,
     known: Literal["nothing", "share", "labels"] = "nothing",
-) -> Array:
+) -> Values:
     r"""Error of a mean when batches that are part real accumulate: the worth of provenance.
 
     Batch 1 is n real examples; each later one has a share $\alpha$ of real ones, the rest from the
@@ -82,14 +82,14 @@ def provenance_variance(
         >>> round(float(theory.provenance_variance(0.1, n=1, generation=2000, known="labels")), 4)
         0.005
     """
-    alpha, n, t = np.broadcast_arrays(share, n, generation)
+    alpha, n, t = broadcast(share, n, generation)
     if known == "labels":
         return 1 / (n * (1 + alpha * (t - 1)))
     if known == "share":
         require(np.all(alpha > 0), "share must be > 0", alpha, "Without real data none is worth.")
         return (1 + (t - 1) / alpha**2) / (n * t**2)
     require(known == "nothing", "known must be nothing, share or labels", known, "Choose one.")
-    Rule(1, 10**6, whole=True, array=False)("generation", int(np.max(t)))
+    Rule(1, 10**5, whole=True)("generation", int(np.max(t)))
     v = 1 / n
     for i in range(2, int(np.max(t)) + 1):
         v = np.where(i <= t, (1 - alpha / i) ** 2 * v + 1 / (n * i**2), v)
@@ -122,11 +122,16 @@ def location_variance(
 
 
 @law
-def dwindling_share_coefficient(c: Positives, growth: NonNegatives) -> Array:
+def dwindling_share_coefficient(c: Positives, growth: NonNegatives) -> Values:
     r"""K of $v_t \sim K t^{1-g}$ where the real share is c/t and batches grow as $n t^g$.
 
     $K = 1/(1 - g + 2c)$ in units of 1/n, where that is positive: constant batches (g = 0) diverge
     linearly, g = 1 leaves a floor, faster growth finds the truth although the real share vanishes.
+
+    Example:
+        >>> from madlib import theory
+        >>> round(float(theory.dwindling_share_coefficient(1, 0)), 3)
+        0.333
     """
     below = 1 - growth + 2 * c
     require(np.all(below > 0), "1 - growth + 2 c must be > 0", below, "Use a larger c.")

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy
 
 from madlib.book import claims
 from madlib.book.claims import Estimate
 from madlib.errors import ParameterError
 
 LEDGER = """
-- {id: equal-thing, source: a2020, where: Fig. 1, statement: A < B., kind: equality,
+- {id: equal-thing, source: a2020, where: Fig. 1, statement: A < $B_2$., kind: equality,
    chapter: 01_x, verdict: reproduced}
 - {id: order-thing, source: a2020, where: Fig. 2, statement: Up., kind: order, chapter: 01_x,
    verdict: reproduced}
@@ -38,23 +39,27 @@ def record(tmp_path, id):
 
 
 @pytest.mark.parametrize(
-    ("measured", "se", "expected", "outcome", "z"),
+    ("measured", "se", "n", "expected", "outcome", "z"),
     [
-        (1.0, 0.1, 1.49, "holds", -4.9),
-        (1.0, 0.1, 1.51, "fails", -5.1),
-        ([0.0, 3.0], [1.0, 0.5], [0.0, 1.0], "holds", 4.0),
-        ([0.0, 3.0], 0.1, 0.0, "fails", 30.0),
-        (0.1 + 0.2, 0.0, 0.3, "holds", 0.0),
-        (1.0, 0.0, 1.1, "fails", -math.inf),
+        (1.0, 0.1, None, 1.49, "holds", -4.9),
+        (1.0, 0.1, None, 1.51, "fails", -5.1),
+        (1.0, 0.1, 8, 1.49, "holds", -4.9),
+        (1.0, 0.1, 8, 1.51, "undecided", -5.1),
+        (1.0, 0.1, 8, 2.72, "fails", -17.2),
+        ([0.0, 3.0], [1.0, 0.5], 10**9, [0.0, 1.0], "holds", 4.0),
+        ([0.0, 3.0], 0.1, 8, 0.0, "fails", 30.0),
+        (0.1 + 0.2, 0.0, None, 0.3, "holds", 0.0),
+        (1.0, 0.0, None, 1.1, "fails", -math.inf),
     ],
 )
-def test_equality(places, measured, se, expected, outcome, z):
-    result = claims.check("equal-thing", Estimate(measured, se, 7), expected=expected)
+def test_equality(places, measured, se, n, expected, outcome, z):
+    result = claims.check("equal-thing", Estimate(measured, se, n), expected=expected)
     assert result.outcome == outcome
     assert result.margin == pytest.approx(z)
     written = record(places, "equal-thing")
     assert written["outcome"] == outcome and float(written["margin"]) == pytest.approx(z)
-    assert written["n"] == 7 and written["kind"] == "equality"
+    assert written["n"] == n and written["kind"] == "equality"
+    assert written["entry"] == np.argmax(np.abs(np.subtract(measured, expected)))
     np.testing.assert_allclose(written["expected"], expected)
 
 
@@ -75,6 +80,20 @@ def test_order(values, se, outcome, margin):
     assert result.margin == pytest.approx(margin)
 
 
+def test_the_tolerance_goes_by_the_number_of_replicates(places):
+    """False alarms of Student's t are as rare as those of a normal variable beyond 5."""
+    for n in (4, 8, 20, 100, 10**6):
+        needed = claims.tolerance(n)
+        assert scipy.stats.t.sf(needed, n - 1) == pytest.approx(scipy.stats.norm.sf(5), rel=1e-6)
+        for margin, outcome in ((0.99, "undecided"), (1.01, "holds"), (-1.01, "fails")):
+            estimate = Estimate(margin * needed, 1.0, n)
+            assert claims.check("bound-thing", estimate, at_least=0).outcome == outcome
+        assert record(places, "bound-thing")["tolerance"] == pytest.approx(needed, rel=1e-4)
+    result = claims.check("bound-thing", Estimate(30, 1, 8) - Estimate(10, 1), at_least=0)
+    assert "margin = 14.1 SE, 17.1 decide" in str(result)
+    assert "decide" not in str(claims.check("bound-thing", Estimate(9, 1, 10**6), at_least=0))
+
+
 def test_order_of_paired_values():
     """Values that share noise: their differences are known where the values are not."""
     noise = np.random.default_rng(0).normal(0, 10, (1, 50))
@@ -82,6 +101,7 @@ def test_order_of_paired_values():
     values = np.arange(3)[:, None] + noise + own
     assert claims.check("order-thing", Estimate.of(values)).outcome == "undecided"
     steps = Estimate.of(np.diff(values, axis=0))
+    assert steps.n == 50
     assert claims.check("order-thing", steps, at_least=0).outcome == "holds"
 
 
@@ -119,8 +139,9 @@ def test_an_outcome_shows_itself():
     verdict = claims.check("equal-thing", Estimate(1.0, 0.5), expected=0.35)
     assert str(verdict) == repr(verdict) == "equal-thing: holds (|z| = 1.3)"
     page = verdict._repr_html_()
-    assert 'class="madlib-verdict holds"' in page
-    assert "A &lt; B." in page and "|z| = 1.3" in page
+    assert 'class="madlib-verdict holds" id="check-equal-thing"' in page
+    assert r'A &lt; <span class="math notranslate nohighlight">\(B_2\)</span>.' in page
+    assert "|z| = 1.3" in page
     assert 'href="claims.html#claim-equal-thing"' in page
     assert "exact" in str(claims.check("order-thing", Estimate([1, 2], 0)))
 
@@ -139,6 +160,7 @@ def test_an_outcome_shows_itself():
         (lambda: claims.check("equal-thing", Estimate(math.nan, 1), expected=1), ["finite"]),
         (lambda: claims.check("equal-thing", Estimate(1, math.inf), expected=1), ["se", "finite"]),
         (lambda: claims.check("equal-thing", Estimate(1, -1), expected=1), ["positive"]),
+        (lambda: claims.check("equal-thing", Estimate(1, 1, 1), expected=1), ["at least 2"]),
         (lambda: claims.check("equal-thing", Estimate("x", 1), expected=1), ["finite"]),
         (lambda: claims.check("equal-thing", Estimate(1, 1), expected="x"), ["expected", "finite"]),
         (lambda: claims.check("equal-thing", Estimate([], 1), expected=1), ["shape (0,)"]),
@@ -206,6 +228,7 @@ def test_audit_names_every_mismatch(places):
         ),
         (LEDGER.replace("verdict: not attempted", "verdict: reproduced"), ["verdict", "entry 4"]),
         (LEDGER.replace("kind: order, chapter: 01_x", "kind: order, chapter: null"), ["chapter"]),
+        (LEDGER.replace("verdict: reproduced", "verdict: passes", 1), ["source", "'madlib'"]),
     ],
 )
 def test_a_broken_ledger_is_one_line(places, text, words):
@@ -239,13 +262,14 @@ def test_the_ledger_of_the_book():
     [
         ("reproduced", "", True),
         ("in miniature", "", True),
+        ("passes", "", True),
         ("does not carry over", ", note: Elsewhere.", False),
         ("contradicted", ", note: No.", False),
     ],
 )
 def test_a_verdict_needs_its_outcome(places, verdict, note, holds):
     entry = (
-        "- {id: a-b, source: a, where: b, statement: C., kind: equality, chapter: d, "
+        "- {id: a-b, source: madlib, where: b, statement: C., kind: equality, chapter: d, "
         f"setting: Small., verdict: {verdict}{note}}}"
     )
     (places / "claims.yaml").write_text(entry)
@@ -278,6 +302,19 @@ def test_estimate_of_a_mean_and_of_a_ratio():
     for over in ([1.0, 2.0, 3.0], [0.0, 0.0]):
         with pytest.raises(ParameterError, match="; got"):
             claims.estimate([1.0, 2.0], over=over)
+
+
+def test_cells_that_spread_alike_pool_their_variance():
+    """Degrees of freedom add; against the analysis of variance, written out."""
+    x = np.random.default_rng(0).normal(0, [[[1.0]], [[2.0]]], (2, 6, 4))
+    pooled = Estimate.of(x, pool=1)
+    residuals = x - x.mean(-1, keepdims=True)
+    own = residuals.std(-1, ddof=1) / 2
+    error = np.sqrt(np.sum(residuals**2, axis=(1, 2)) / (6 * 3) / 4)
+    assert pooled.n - 1 == 6 * 3
+    np.testing.assert_allclose(pooled.se, np.maximum(own, error[:, None]))
+    np.testing.assert_allclose(pooled.mean, x.mean(-1))
+    assert Estimate.of(x, pool=(0, 1)).n - 1 == 12 * 3
 
 
 def test_estimates_are_reckoned_with():

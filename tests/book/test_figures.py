@@ -473,6 +473,19 @@ def test_a_map_of_a_ratio_diverges_from_one():
         assert panels._key([panel]) == f"{key}: theory."
 
 
+@pytest.mark.parametrize(("se", "begins"), [(0.001, 1), (0.02, 14), (0.1, None)])
+def test_a_map_draws_no_line_finer_than_its_error(se, begins):
+    x = np.arange(1.0, 22)
+    step = np.repeat([0.05, 0.2], [14, 7])  # at the left the step to below 1 is smaller
+    panel = figures.heatmap(
+        x, x, Estimate(1 - np.outer(np.sign(x - 10.5), step), se), label="z", span=4
+    )
+    lines = drawn(panel)[0].collections[1:]
+    drawn_at = [v[0] for line in lines for path in line.get_paths() for v in path.vertices]
+    assert (min(drawn_at) if lines else None) == begins
+    assert panel.table.columns.tolist() == ["x", "y", "value", "se"]
+
+
 @pytest.mark.parametrize(
     ("caption", "filled"),
     [

@@ -1,5 +1,6 @@
 """Scores of point sets by other means: NumPy, SciPy, POT, prdc, scikit-learn."""
 
+import itertools
 import warnings
 
 import jax
@@ -9,9 +10,11 @@ import pandas as pd
 import pytest
 import scipy.linalg
 from prdc import compute_prdc
+from scipy.spatial import cKDTree
 from sklearn.neighbors import NearestNeighbors
 
 from madlib import ParameterError, metrics
+from madlib.generators import NormalParams
 from madlib.metrics import samples
 
 with warnings.catch_warnings():
@@ -97,7 +100,7 @@ def test_identical_sets(d, n):
 
 @pytest.mark.parametrize(("chunk", "n"), [(1, 101), (1000, 103)])
 def test_chunks_change_nothing(chunk, n, monkeypatch):
-    """A chunk of 1 holds one row at a time, one of 1000 three, which do not divide n.
+    """A chunk of 1 holds one row at a time, one of 1000 nine or twelve, which do not divide n.
 
     The sizes are found in no other test: the chunk is part of a compiled function, not of its key.
     """
@@ -415,3 +418,189 @@ def test_single_columns_far_from_the_others():
     one_pair = 1.01 / 200  # may fall on the other side of a ball by rounding
     np.testing.assert_allclose(far[:4], near[:4], atol=one_pair, rtol=0)
     np.testing.assert_allclose(far[4:], near[4:], rtol=1e-5)
+
+
+def rotation(d):
+    return np.linalg.qr(np.random.default_rng(84).normal(size=(d, d)))[0]
+
+
+@pytest.mark.parametrize("scale", [1.0, 3e-28, 7e30])
+def test_scores_follow_a_change_of_axes_and_unit(scale):
+    """In single precision squares of 1e-25 are 0, and those of 1e25 infinite."""
+    real, synthetic = (np.float64(points) for points in normal_sets(85, 200, 150, 3, lam=0.5))
+    moved = [scale * (points @ rotation(3) + 100) for points in (real, synthetic)]
+    one_pair = 1.01 / 150  # may fall on the other side of a ball by rounding
+    ours, there = (np.array(metrics.manifold_scores(*x)) for x in ((real, synthetic), moved))
+    np.testing.assert_allclose(there, ours, atol=one_pair, rtol=0)
+    entropy = float(metrics.knn_entropy(moved[1])) - 3 * np.log(scale)
+    assert entropy == pytest.approx(float(metrics.knn_entropy(synthetic)), abs=2e-4)
+    for far, near in zip(metrics.novelty(*moved), metrics.novelty(real, synthetic), strict=True):
+        np.testing.assert_allclose(np.float64(far) / scale, near, rtol=1e-4, atol=1e-6)
+    for size in (metrics.effective_rank, metrics.effective_dimension):
+        assert size(moved[0]) == pytest.approx(size(real), rel=1e-9)
+    if scale != 1:  # nor can single precision hold what has the unit of a square
+        return
+    distance = float(metrics.frechet_distance(*moved))
+    assert distance == pytest.approx(float(metrics.frechet_distance(real, synthetic)), rel=1e-4)
+    keys = jax.random.split(jax.random.key(86), 24)
+    each = [
+        [metrics.sliced_wasserstein2_squared(key, *x, 100) for key in keys[i::2]]
+        for i, x in enumerate([(real, synthetic), moved])
+    ]
+    (mean, se), (mean_there, se_there) = map(mean_and_se, np.float64(each))
+    assert abs(mean - mean_there) < 5 * np.hypot(se, se_there) and se < 0.02 * mean
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_squares_have_the_unit_of_a_square(scale):
+    real, synthetic = (np.float64(points) for points in normal_sets(87, 60, 50, 2, lam=0.5))
+    for score in (metrics.frechet_distance, sliced):
+        near, far = float(score(real, synthetic)), float(score(scale * real, scale * synthetic))
+        assert far / scale**2 == pytest.approx(near, rel=1e-5)
+
+
+@pytest.mark.parametrize(("d", "n", "k"), [(1, 300, 1), (2, 300, 5), (5, 200, 3)])
+def test_entropy_by_a_tree(d, n, k):
+    points, _ = normal_sets(88, n, 1, d)
+    radius = cKDTree(np.float64(points)).query(points, k + 1)[0][:, k]
+    ball = np.log(np.pi) * d / 2 - scipy.special.gammaln(d / 2 + 1)
+    expected = scipy.special.psi(n) - scipy.special.psi(k) + ball + d * np.log(radius).mean()
+    assert float(metrics.knn_entropy(points, k=k)) == pytest.approx(expected, abs=1e-5 * d)
+
+
+def test_entropy_of_normals_follows_their_variance():
+    """dH = (d/2) log of the factor, and (d/2) log(2 pi e) in all, where the bias is below noise."""
+    keys = jax.random.split(jax.random.key(89), 200)
+
+    def entropy(key, lam):
+        return metrics.knn_entropy(jnp.sqrt(lam) * jax.random.normal(key, (300, 2)))
+
+    both = jax.jit(lambda keys, lam: jax.lax.map(lambda key: entropy(key, lam), keys))
+    (wide, se), (narrow, se_narrow) = (
+        mean_and_se(np.float64(both(half, lam)))
+        for half, lam in ((keys[::2], 1.0), (keys[1::2], 0.1))
+    )
+    assert se < 0.01 and abs(wide - np.log(2 * np.pi * np.e)) < 5 * se + 0.02, (wide, se)
+    assert abs(narrow - wide - np.log(0.1)) < 5 * np.hypot(se, se_narrow), (narrow, wide, se)
+
+
+def test_entropy_of_a_collapsed_set():
+    points, _ = normal_sets(90, 30, 1, 2)
+    assert metrics.knn_entropy(np.zeros((9, 2))) == -np.inf
+    assert metrics.knn_entropy(np.repeat(points, 3, axis=0), k=2) == -np.inf
+    assert np.isfinite(metrics.knn_entropy(np.repeat(points, 3, axis=0), k=3))
+
+
+def test_novelty_by_a_tree():
+    training, synthetic = normal_sets(91, 120, 80, 4)
+    synthetic[:7] = training[-7:]
+    ours, tree = metrics.novelty(training, synthetic), cKDTree(np.float64(training))
+    np.testing.assert_allclose(ours.distance, tree.query(synthetic)[0], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(ours.floor, tree.query(training, 2)[0][:, 1], rtol=1e-5)
+    assert not ours.distance[:7].any() and ours.distance[7:].all()
+
+
+def test_new_real_points_are_as_novel_as_the_floor():
+    keys = jax.random.split(jax.random.key(92), 300)
+
+    def gap(key):
+        points = jax.random.normal(key, (200, 2))
+        found = metrics.novelty(points[:100], points[100:])
+        return jnp.mean(found.distance) - jnp.mean(found.floor)
+
+    mean, se = mean_and_se(np.float64(jax.jit(lambda keys: jax.lax.map(gap, keys))(keys)))
+    # A point more among 100 is nearer by a share 1/(d n): of .17.
+    assert se < 0.002 and abs(mean) < 5 * se + 0.17 / 200, (mean, se)
+
+
+def test_memory_is_that_of_the_points():
+    """200,000 points: no matrix of pairs, which would be 160 GB."""
+    points = jax.ShapeDtypeStruct((200_000, 16), jnp.float32)
+    compiled = samples._neighbor_distances.lower(points, points, 5).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 3 * 4 * 200_000 * 16
+
+
+@pytest.mark.parametrize(
+    ("spectrum", "dimension", "rank"),
+    [
+        (np.exp(-np.arange(128) / 8), 22.2, 21.8),
+        (np.full(7, 3.0), 7.0, 7.0),
+        ([5.0], 1.0, 1.0),
+        ([2.0, 0, 0], 1.0, 1.0),
+        ([0.0, 0.0], 0.0, 0.0),
+        ([4.0, 1.0], 2 / 5 * (2 + 0.5 + 2 * 4 / 5), np.exp(-0.8 * np.log(0.8) - 0.2 * np.log(0.2))),
+    ],
+)
+def test_dimensions_of_spectra(spectrum, dimension, rank):
+    spectrum = np.asarray(spectrum)
+    axes = rotation(len(spectrum))
+    for cov in (spectrum, np.diag(spectrum), axes * spectrum @ axes.T):
+        assert metrics.effective_dimension(cov=cov) == pytest.approx(dimension, abs=0.05)
+        assert metrics.effective_rank(cov=cov) == pytest.approx(rank, abs=0.05)
+    total, pairs = spectrum.sum(), list(itertools.product(enumerate(spectrum), repeat=2))
+    k = sum(s * r * (1 + (i == j)) / (s + r) for (i, s), (j, r) in pairs if s + r > 0) / 2
+    if total > 0:
+        assert metrics.effective_dimension(cov=spectrum) == pytest.approx(4 * k / total - 1)
+        assert len(spectrum) < 128 or total + k == pytest.approx(57.85, abs=0.005)
+
+
+def test_effective_dimension_is_that_of_the_error_of_a_fit():
+    """E W2^2 = (tr + K)/n = tr (d_eff + 5)/(4 n), to leading order, whatever the spectrum."""
+    rng, spectrum, n = np.random.default_rng(93), np.exp(-np.arange(8) / 2), 2000
+    target = NormalParams(jnp.zeros(8), jnp.diag(jnp.sqrt(jnp.asarray(spectrum, jnp.float32))))
+    fits = []
+    for _ in range(300):
+        points = rng.normal(size=(n, 8)) * np.sqrt(spectrum)
+        chol = np.linalg.cholesky(np.cov(points.T))
+        fits.append((points.mean(0), chol))
+    params = NormalParams(*(jnp.asarray(np.stack(x), jnp.float32) for x in zip(*fits, strict=True)))
+    error = jax.vmap(metrics.wasserstein2_squared, (0, None))(params, target)
+    mean, se = mean_and_se(np.float64(error))
+    expected = spectrum.sum() * (metrics.effective_dimension(cov=spectrum) + 5) / (4 * n)
+    assert se < 0.03 * expected and abs(mean - expected) < 5 * se + 8 / n * expected, (
+        mean,
+        expected,
+    )
+
+
+@pytest.mark.parametrize(("n", "d"), [(400, 5), (6, 40)])
+def test_dimensions_of_points_are_those_of_their_covariance(n, d):
+    points = np.random.default_rng(94).normal(size=(n, d)) * np.arange(1, d + 1) + 1e5
+    cov = np.cov(points.T)
+    for size in (metrics.effective_dimension, metrics.effective_rank):
+        assert size(points) == pytest.approx(size(cov=cov), rel=1e-6)
+        assert size(points) <= min(n - 1, d)
+
+
+def test_effective_dimension_of_few_points_is_less():
+    """By d(d + 1)/(2n), to leading order."""
+    rng, n, d = np.random.default_rng(95), 1000, 20
+    ours = np.array([metrics.effective_dimension(rng.normal(size=(n, d))) for _ in range(100)])
+    mean, se = mean_and_se(ours)
+    assert abs(mean - d + d * (d + 1) / (2 * n)) < 5 * se + 0.02 * d * (d + 1) / (2 * n), (mean, se)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: metrics.knn_entropy(REAL, k=10), "a set must hold more than 10 points; got 10"),
+        (lambda: metrics.knn_entropy([1.0, 2.0]), r"points must be points \[n, d\]"),
+        (lambda: metrics.novelty(REAL[:1], SYNTHETIC), "training must hold 2 points"),
+        (lambda: metrics.novelty(REAL, SYNTHETIC[:, :1]), "same dimension; got 2 and 1"),
+        (lambda: metrics.effective_rank(), "give points or cov; got both or none"),
+        (lambda: metrics.effective_rank(REAL, cov=np.eye(2)), "give points or cov"),
+        (lambda: metrics.effective_dimension(REAL[:1]), "points must be at least 2; got 1"),
+        (
+            lambda: metrics.effective_dimension(cov=[[1, 2], [0, 1]]),
+            "cov must be .d, d., symmetric",
+        ),
+        (lambda: metrics.effective_dimension(cov=[[1, 2], [2, 1]]), "semi-definite; got .*-1"),
+        (lambda: metrics.effective_dimension(cov=[1, -1]), "semi-definite; got .*-1"),
+        (lambda: metrics.effective_dimension(cov=[1, np.nan]), "cov must be finite"),
+        (lambda: metrics.effective_dimension(WITH_TEXT), "points must be finite and real"),
+    ],
+)
+def test_bad_sets_are_refused(call, words):
+    with pytest.raises(ParameterError, match=words) as refused:
+        call()
+    assert "\n" not in str(refused.value)

@@ -36,19 +36,20 @@ def test_a_translation_changes_no_variance_and_no_score(shift):
     np.testing.assert_allclose(far.reference.cov, near.reference.cov, rtol=1e-6, atol=1e-7)
     mean = np.asarray(far.reference.mean, float) + far.family.origin
     np.testing.assert_allclose(mean, POINTS.mean(0) + shift, rtol=1e-9, atol=1e-7)
-    drawn = [target.draw(jax.random.key(1), 2000) for target in (near, far)]
+    drawn = [target.draw(jax.random.key(1), 500) for target in (near, far)]
     points = np.asarray(drawn[1].points, float) + far.family.origin
     scores = (
         metrics.manifold_scores(POINTS, drawn[0].points),
         metrics.manifold_scores(POINTS + shift, points),
     )
     np.testing.assert_allclose(*map(np.array, scores), atol=1.01 / len(POINTS))
+    key = jax.random.key(2)
     for generator, metric in (
         (Gaussian(3), metrics.total_variance),
         (GaussianMixture(3, 2), metrics.mixture_variance),
     ):
-        key = jax.random.key(2)
-        fits = (metric(generator.fit(key, generator.summarize(samples))) for samples in drawn)
+        fit = jax.jit(lambda samples, g=generator: g.fit(key, g.summarize(samples)))
+        fits = (metric(fit(samples)) for samples in drawn)
         assert float(next(fits)) == pytest.approx(float(next(fits)), rel=1e-4)
 
 
@@ -158,11 +159,14 @@ def test_mnist_is_asked_for_and_the_refusal_is_passed_on(monkeypatch, tmp_path):
 
 
 def test_only_known_images():
-    with pytest.raises(ParameterError, match="name must be one of 'digits', 'mnist'; got 'faces'"):
+    with pytest.raises(
+        ParameterError, match="name must be one of 'digits', 'deformed .*; got 'faces'"
+    ):
         targets.images("faces")
-    assert np.array_equal(
-        targets.images("digits", "held out").params.points, targets.digits("held out").params.points
-    )
+    for name, part in [("digits", targets.digits), ("deformed digits", targets.deformed_digits)]:
+        named, own = targets.images(name, "held out"), part("held out")
+        assert named.family == own.family
+        assert np.array_equal(named.params.points, own.params.points)
 
 
 def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch):

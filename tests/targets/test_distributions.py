@@ -10,7 +10,14 @@ from madlib import ParameterError, targets
 COV = np.array([[2.0, 0.6, 0.0], [0.6, 1.0, -0.3], [0.0, -0.3, 0.5]])
 
 
-@pytest.mark.parametrize("cov", [COV, np.ones((2, 2)), np.diag([1.0, 0.0]), np.zeros((2, 2))])
+AXES = np.linalg.qr(np.random.default_rng(0).normal(size=(7, 7)))[0]  # not quite orthogonal
+
+
+@pytest.mark.parametrize(
+    "cov",
+    [COV, np.ones((2, 2)), np.diag([1.0, 0.0]), np.zeros((2, 2)), AXES * 2 @ AXES.T],
+    ids=["full", "line", "flat", "point", "rotated"],
+)
 def test_normal_has_the_covariance_asked_for(cov):
     target = targets.normal(np.arange(len(cov)), cov)
     assert np.array_equal(target.params.mean, np.arange(len(cov)))

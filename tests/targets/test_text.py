@@ -58,6 +58,80 @@ def test_real_english_passages():
     assert np.isin(targets.decode(held_out.params.points), found).mean() < 0.01
 
 
+def test_a_pool_of_real_prose():
+    """Sentences, each once, in one order; the pool of passages that a loop can deal from."""
+    prose = targets.docstring_prose(("jax", "numpy", "nowhere"))
+    paragraphs = prose.split("\n\n")
+    assert len(prose) > 500_000 and len(set(paragraphs)) == len(paragraphs)
+    for paragraph in paragraphs:
+        letters = sum(c.isalpha() or c == " " for c in paragraph)
+        assert letters >= 0.9 * len(paragraph) and len(paragraph) >= 40
+        assert paragraph[0].isupper() and paragraph[-1] in ".:!?"
+    assert prose == targets.docstring_prose(("jax", "numpy"))
+    assert targets.dropped_share(prose) < 0.05
+    training, held_out = (
+        targets.passages(64, None, p, source=prose) for p in ("training", "held out")
+    )
+    assert training.symbols == tuple(ALPHABET)
+    found = targets.decode(training.params.points)
+    assert np.isin(targets.decode(held_out.params.points), found).mean() < 0.01
+
+
+def test_docstrings_by_hand(tmp_path, monkeypatch):
+    """Paragraphs of one indentation; strings that are no docstrings, code and tests are not."""
+    folder = tmp_path / "someones"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    (folder / "b.py").write_text(
+        '\n"""The file has a docstring, which\ngoes on in a second line.\n\nShort."""\n'
+        "TEXT = "
+        "" + '"""This is no docstring, and nobody takes it for one."""\n'
+        "def f(x):  # why\n    r'''Return a number that is twice as large as another.\n\n"
+        "    Parameters\n    ----------\n    x : array_like of numbers of any kind\n"
+        "        The number that is doubled, as the first line\n        has it.\n\n"
+        "    it begins with a small letter, and so it goes.\n'''\n"
+    )
+    (folder / "inner" / "a.py").write_text(
+        'class A:\n    """The file has a docstring, which goes on in a second line."""\n'
+        '    x = 1\n    def g(self):\n        """Give the sum of x[0], x[1], x[2], x[3], x[4]."""\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert targets.docstring_prose(("someones",)).split("\n\n") == [
+        "The file has a docstring, which goes on in a second line.",
+        "Return a number that is twice as large as another.",
+        "The number that is doubled, as the first line has it.",
+    ]
+    with pytest.raises(
+        Unavailable, match="must hold 999 characters of prose; got 164 in those of someones. Run"
+    ):
+        targets.docstring_prose(("someones", "nowhere"), n_characters=999)
+    with pytest.raises(Unavailable, match="got 0 in those of no package"):
+        targets.docstring_prose(("nowhere",), n_characters=1)
+
+
+def test_the_alphabet_of_a_text(tmp_path):
+    """English has that of the book; of others no letter is lost, and rare symbols are."""
+    spanish = ("El niño pasó el año en la compañía. " * 100) + "~"
+    own = targets.alphabet_of(spanish)
+    assert own == " " + "".join(sorted(set(spanish.lower()) - {" ", "~"}))
+    path = tmp_path / "mine.txt"
+    for form in ("NFC", "NFD"):
+        path.write_text(unicodedata.normalize(form, spanish), encoding="utf-8")
+        target = targets.passages(36, path)
+        assert target.symbols == tuple(own)
+        first = str(targets.decode(target.params.points[0], target.symbols))
+        assert first.rstrip() == "el niño pasó el año en la compañía."
+    assert targets.dropped_share(spanish, own) == pytest.approx(1 / 2801)
+    assert targets.passages(10, source="Plain, with 1 café in 2,000 words. " * 9).symbols == tuple(
+        targets.alphabet_of("Plain, with 1 café in 2,000 words.")
+    )
+    assert (
+        targets.alphabet_of("An é in a thousand. " + "Nothing but plain letters. " * 90) == ALPHABET
+    )
+    russian = "Она взяла книгу. " * 10
+    assert set(targets.normalize(russian, targets.alphabet_of(russian))) == set(russian.lower())
+
+
 def corpora(rows):
     """A module in the place of `datasets`."""
     module = ModuleType("datasets")
@@ -99,7 +173,7 @@ def test_a_corpus_out_of_reach_is_one_line(monkeypatch):
     [
         (lambda: targets.normalize(""), ["at least one word", "empty"]),
         (lambda: targets.normalize(" \n "), ["at least one word", "empty"]),
-        (lambda: targets.normalize("你好,世界"), ["alphabet", "80%", "'界'", "Pass an alphabet"]),
+        (lambda: targets.normalize("你好,世界"), ["alphabet", "80%", "'界'", "alphabet_of"]),
         (lambda: targets.normalize("abc", "abc"), ["alphabet must hold a space", "'abc'"]),
         (lambda: targets.normalize("abc", " aab"), ["none of them twice", "' aab'"]),
         (lambda: targets.encode(""), ["must not be empty"]),

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
+from scipy import ndimage
 
+from madlib.book.claims import N_STANDARD_ERRORS, Estimate
 from madlib.book.figures.marks import theory_line
 from madlib.book.figures.page import INK_IMAGE
 from madlib.book.figures.panels import THEORY, Panel
@@ -146,7 +148,8 @@ def heatmap(
     Args:
         x: [n_x], increasing, or `{name: [n_x]}` to name its column in the table.
         y: [n_y], alike.
-        z: [n_y, n_x]; NaN leaves the cell empty.
+        z: [n_y, n_x], where NaN leaves the cell empty; or an `Estimate`, of which the line at 1 is
+            drawn beside cells that are below it by five standard errors, and nowhere else.
         label: the quantity, beside the color bar.
         span: for a ratio, whose meaning changes at 1: colors diverge from there, down to 1 / span
             and up to span, and a line is drawn where it is 1.
@@ -169,11 +172,15 @@ def heatmap(
         next(iter(v.items())) if isinstance(v, dict) else (name, v)
         for name, v in (("x", x), ("y", y))
     )
-    x, y, z = as_reals(x, x_name), as_reals(y, y_name), np.asarray(z, float)
+    measured = isinstance(z, Estimate)
+    z, se = (z.mean, np.asarray(z.se)) if measured else (np.asarray(z, float), np.zeros(()))
+    x, y = as_reals(x, x_name), as_reals(y, y_name)
     require(z.shape == (len(y), len(x)), f"z must be [{len(y)}, {len(x)}]", z.shape, "Transpose.")
     log = axes.get("log", "")
     edges = [_edges(x, "x" in log), _edges(y, "y" in log)]
     norm = Normalize(*limits) if span is None else LogNorm(1 / span, span)
+    below = np.asarray(ndimage.maximum_filter(z < 1 - N_STANDARD_ERRORS * se, 3), bool)
+    beside = below if measured else np.ones_like(below)
 
     def draw(ax: Axes) -> Any:
         cmap = "viridis" if span is None else "PuOr_r"
@@ -183,15 +190,18 @@ def heatmap(
                 ax.plot(*line, color=MAP_PAPER, linewidth=1)
             else:
                 theory_line(ax, *line, on_map=True)
-        if span is not None and np.nanmin(z) < 1 < np.nanmax(z):
-            ax.contour(x, y, z, levels=[1], colors=MAP_INK, linewidths=1.2)
+        known = np.where(beside, z, np.nan)
+        if span is not None and (known < 1).any() and (known > 1).any():
+            ax.contour(x, y, known, levels=[1], colors=MAP_INK, linewidths=1.2)
         ax.spines[:].set_visible(False)
         return lambda: _color_bar(ax, mesh, z, label, span)
 
-    key = ("White lines: theory.",) if span is None else ("Thin dark line: 1.", THEORY)
+    line = "Thin dark line: 1" + ", beside cells five standard errors below it" * measured
+    key = ("White lines: theory.",) if span is None else (f"{line}.", THEORY)
     key = key if len(theory) else key[:-1]
     grid_x, grid_y = np.meshgrid(x, y)
-    frames = [{x_name: grid_x.ravel(), y_name: grid_y.ravel(), "value": z.ravel()}]
+    frames: list[Any] = [{x_name: grid_x.ravel(), y_name: grid_y.ravel(), "value": z.ravel()}]
+    frames[0] |= {"se": se.ravel()} if measured else {}
     frames += [{x_name: a, "theory": b} for a, b in theory]
     table = pd.concat(map(pd.DataFrame, frames), ignore_index=True)
     settings = {"xlim": edges[0][[0, -1]], "ylim": edges[1][[0, -1]]} | axes
