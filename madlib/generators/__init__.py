@@ -22,7 +22,7 @@ from madlib.generators.language_model import LanguageModel
 from madlib.generators.location import Location
 from madlib.generators.mixture import GaussianMixture, MixtureParams
 from madlib.generators.negative_guidance import SelfGuidedDiffusion, SelfGuidedGaussian
-from madlib.generators.regression import LinearRegression
+from madlib.generators.regression import LinearRegression, RegressionParams
 from madlib.generators.training import Training
 from madlib.generators.trigonometric import TrigonometricRegression
 from madlib.generators.trigram import Trigram
@@ -42,6 +42,7 @@ __all__ = [
     "Location",
     "MixtureParams",
     "NormalParams",
+    "RegressionParams",
     "SelfGuidedDiffusion",
     "SelfGuidedGaussian",
     "Training",

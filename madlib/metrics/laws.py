@@ -16,8 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from madlib.errors import require
-from madlib.generators import CategoricalParams, MixtureParams, NormalParams
-from madlib.generators.regression import RegressionParams
+from madlib.generators import CategoricalParams, MixtureParams, NormalParams, RegressionParams
 from madlib.linalg import inverse_root, log_normals, procrustes_squared, triangular_root
 from madlib.protocols import Model, Target
 
@@ -370,6 +369,29 @@ def kernel_squared_error(model: Model, target: Target) -> Float[Array, ""]:
 def _differences(points: Float[Array, "n d"]) -> Float[Array, "d m"]:
     """Of all ordered pairs, m = n^2."""
     return (points[:, None] - points[None]).reshape(-1, points.shape[1]).T
+
+
+def kernel_center_variance(model: Model, target: Target) -> Float[Array, ""]:
+    """Total variance of the points about which a kernel density estimate has its kernels.
+
+    Args:
+        model: with `KernelDensityParams`.
+        target: not used.
+
+    Example:
+        >>> from madlib import Accumulate, metrics, simulate, targets
+        >>> from madlib.generators import KernelDensity
+        >>> run = simulate(
+        ...     jax.random.key(0), KernelDensity(1, n_points=300), Accumulate(100),
+        ...     targets.standard_normal(1), n_ini=100, n_generations=3, n_replicates=2,
+        ...     record=(metrics.kernel_center_variance,),
+        ... )
+        >>> run["kernel_center_variance"].shape
+        (2, 3)
+    """
+    del target
+    points, weight, _ = model.params
+    return weight @ jnp.sum((points - (weight @ points)[None, :]) ** 2, axis=1)
 
 
 def _belongs(mean: Float[Array, "k d"], center: Float[Array, "m d"]) -> Float[Array, "m k"]:

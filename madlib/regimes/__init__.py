@@ -5,6 +5,7 @@
     FreshData               D^t = D_r^t + D_s^t        D_r^t drawn anew
     Accumulate              D^t = D^{t-1} + D_s^t
     AccumulateFresh         D^t = D^{t-1} + D_r^t + D_s^t
+    AccumulateCorrected     the same, each batch moved by what its synthetic part did to its mean
     AccumulateSubsample     D^t = n of all so far
     LongMemory              D^t = D_r^t + samples of the last K models
 
@@ -37,21 +38,28 @@ data from somebody else's model.
 """
 
 from madlib.regimes import selectors
-from madlib.regimes.accumulate import Accumulate, AccumulateFresh, AccumulateSubsample
+from madlib.regimes.accumulate import (
+    Accumulate,
+    AccumulateCorrected,
+    AccumulateFresh,
+    AccumulateSubsample,
+)
 from madlib.regimes.curated import Curated, Selector
 from madlib.regimes.external import External
 from madlib.regimes.fresh_data import FreshData
 from madlib.regimes.fully_synthetic import FullySynthetic
-from madlib.regimes.growing import Growing, Power
+from madlib.regimes.growing import Dwindling, Growing, Power
 from madlib.regimes.long_memory import LongMemory
 from madlib.regimes.synthetic_augmentation import SyntheticAugmentation
 from madlib.regimes.weighted import Weighted
 
 __all__ = [
     "Accumulate",
+    "AccumulateCorrected",
     "AccumulateFresh",
     "AccumulateSubsample",
     "Curated",
+    "Dwindling",
     "External",
     "FreshData",
     "FullySynthetic",

@@ -6,7 +6,9 @@ so there the points themselves are accumulated.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from madlib.datasets import Moments
 from madlib.errors import require
 from madlib.protocols import Regime, Size
 
@@ -47,6 +49,35 @@ class AccumulateFresh(Regime):
         k_real, k_synthetic = jax.random.split(key)
         batch = turn.real(k_real, self.n_r) + turn.synthetic(k_synthetic, self.n_s)
         memory = memory.extend(batch)
+        return memory, memory
+
+
+class AccumulateCorrected(Regime):
+    r"""`AccumulateFresh` where nobody labels the real data, but their share is known.
+
+    A batch has the mean Y, the last model the mean $\theta$, and its share of real data is $a =
+    n_r/(n_r + n_s)$. The batch is moved to the mean $[Y - (1 - a) \theta]/a$, which is on average
+    that of the real distribution. Of a mean only, so for `Location`.
+    """
+
+    n_r: Size
+    n_s: Size
+
+    def smallest_size(self, n_ini, n_generations):
+        some = np.all(np.asarray(self.n_r) > 0)
+        require(some, "n_r must be > 0", self.n_r, "A batch without real data cannot be corrected.")
+        return n_ini + self.n_r + self.n_s
+
+    def init(self, real, n_generations):
+        return real + real.empty((self.n_r + self.n_s) * (n_generations - 1))
+
+    def training_set(self, key, turn, memory):
+        k_real, k_synthetic = jax.random.split(key)
+        batch = turn.real(k_real, self.n_r) + turn.synthetic(k_synthetic, self.n_s)
+        own = turn.model.params.mean
+        move = self.n_s / self.n_r * (turn.model.generator.summarize(batch).mean - own)
+        where = "mean" if isinstance(batch, Moments) else "points"
+        memory = memory.extend(batch._replace(**{where: getattr(batch, where) + move}))
         return memory, memory
 
 

@@ -30,6 +30,26 @@ class Power(eqx.Module):
         return t**self.exponent
 
 
+class Dwindling(eqx.Module):
+    r"""The schedule of the real, or of the synthetic, part of batches whose real share dwindles.
+
+    A batch grows as $t^g$, and its real share is $c/(t + c - 1)$: all of it for t = 1, later about
+    $c/t$. The same size for both parts then makes their sum that size times $t^g$.
+
+    Attributes:
+        c: of the share.
+        growth: g.
+        real: whether the schedule is that of the real part.
+    """
+
+    c: Number
+    growth: Number
+    real: bool = eqx.field(static=True)
+
+    def __call__(self, t: Any) -> Any:
+        return t**self.growth * (self.c if self.real else t - 1) / (t + self.c - 1)
+
+
 class Growing(Wrapper):
     """A regime whose sizes follow a schedule.
 

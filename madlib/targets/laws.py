@@ -20,9 +20,9 @@ from madlib.generators import (
     LinearRegression,
     MixtureParams,
     NormalParams,
+    RegressionParams,
     TrigonometricRegression,
 )
-from madlib.generators.regression import RegressionParams
 from madlib.protocols import Generator, Target
 
 
