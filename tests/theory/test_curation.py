@@ -18,7 +18,10 @@ def test_golden_numbers():
     np.testing.assert_allclose(accumulated, [0.1360, 0.0562, 0.0315], atol=5e-5)
     plural = theory.plural_preference([0.5, 0.6, 0.8], 2)
     np.testing.assert_allclose(plural, [0.5, 0.6313, 0.8939], atol=5e-5)
-    rates = {"false_positive": [0.042, 0.042, 0.05, 0.05], "false_negative": [0.006] * 2 + [0.3] * 2}
+    rates = {
+        "false_positive": [0.042, 0.042, 0.05, 0.05],
+        "false_negative": [0.006] * 2 + [0.3] * 2,
+    }
     passed = theory.detected_share([0.5, 0.9] * 2, **rates)
     np.testing.assert_allclose(passed, [0.0062, 0.053, 0.240, 0.740], atol=5e-4)
     assert abs(theory.negative_guidance_weight(0.9, 0.8) - 0.472) < 5e-4
@@ -61,7 +64,9 @@ def test_verifier_against_the_truncated_normal(half_width):
     """The derivative of the mean of what is accepted, at the verifier's center."""
     gap = 1e-4
     mean = stats.truncnorm.mean(-half_width - gap, half_width - gap) + gap
-    np.testing.assert_allclose(theory.verifier_contraction(half_width), mean / gap, rtol=2e-5, atol=1e-9)
+    np.testing.assert_allclose(
+        theory.verifier_contraction(half_width), mean / gap, rtol=2e-5, atol=1e-9
+    )
     a, rho, place = 0.3, theory.verifier_contraction(half_width), 0.0
     for _ in range(1000):
         place = (1 - a) * (1 + rho * (place - 1))
@@ -94,7 +99,9 @@ def test_selection_against_draws(share):
 def test_detector_against_draws(mean, variance, settings):
     rng, share, n = np.random.default_rng(1), 0.4, 10**6
     synthetic = rng.random(n) < share
-    x = np.where(synthetic, mean + np.sqrt(variance) * rng.standard_normal(n), rng.standard_normal(n))
+    x = np.where(
+        synthetic, mean + np.sqrt(variance) * rng.standard_normal(n), rng.standard_normal(n)
+    )
     human = (1 - share) * stats.norm.pdf(x)
     posterior = human / (human + share * stats.norm.pdf(x, mean, np.sqrt(variance)))
     w = posterior > 0.5 if settings.get("threshold") else posterior ** settings["power"]
@@ -108,7 +115,7 @@ def test_detector_against_draws(mean, variance, settings):
 
 
 def test_detector_in_the_loop():
-    """Half fresh, lam = 0.5: the exact posterior restores, its square overshoots, a threshold cycles."""
+    """Half fresh, lam = 0.5: the posterior restores, its square overshoots, a threshold cycles."""
 
     def after(n, variance=1.0, **settings):
         for _ in range(n):
