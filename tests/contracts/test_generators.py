@@ -24,6 +24,8 @@ from madlib.generators import (
     LanguageModel,
     LinearRegression,
     Location,
+    SelfGuidedDiffusion,
+    SelfGuidedGaussian,
     Training,
     TrigonometricRegression,
     Trigram,
@@ -39,6 +41,7 @@ GENERATORS = {
     "gaussian, ddof 0": Gaussian(3, ddof=0),
     "gaussian points": Gaussian(2, exact=False),
     "location": Location(2),
+    "guided gaussian": SelfGuidedGaussian(2, weight=0.3, n_own=20),
     "regression": LinearRegression(2),
     "regression points": LinearRegression(2, exact=False),
     "trigonometric": TrigonometricRegression(5, degree=1, n_steps=9),
@@ -50,6 +53,9 @@ GENERATORS = {
     "scott": KernelDensity(2, n_points=60),
     "flow": CouplingFlow(2, n_couplings=2, hidden=4, training=SHORT),
     "diffusion": Diffusion(2, 3, width=8, n_blocks=1, n_calls=3, training=SHORT),
+    "guided diffusion": SelfGuidedDiffusion(
+        2, 3, width=8, n_blocks=1, n_calls=3, training=SHORT, n_own=20
+    ),
     "vae": VAE(2, **LATENT),
     "wgan": WGAN(2, **LATENT),
     "language": LanguageModel(3, 4, context=2, embedding=2, hidden=4, training=SHORT),

@@ -115,7 +115,7 @@ def test_detector_against_draws(mean, variance, settings):
 
 
 def test_detector_in_the_loop():
-    """Half fresh, lam = 0.5: a posterior restores, its square overshoots, a threshold cycles."""
+    """Half fresh, lam = 0.5: the posterior restores, its square overshoots, a threshold cycles."""
 
     def after(n, variance=1.0, **settings):
         for _ in range(n):
