@@ -66,6 +66,7 @@ from madlib import generators, metrics, regimes, targets, theory
 from madlib.errors import MadlibError, ParameterError
 from madlib.generators import Gaussian
 from madlib.loop import run_loop
+from madlib.planning import plan
 from madlib.protocols import Generator, Metric, Regime, Target
 from madlib.regimes import FreshData, FullySynthetic, SyntheticAugmentation
 from madlib.simulate import simulate
@@ -87,6 +88,7 @@ __all__ = [
     "Trajectory",
     "generators",
     "metrics",
+    "plan",
     "regimes",
     "run_loop",
     "simulate",

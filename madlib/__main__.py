@@ -1,4 +1,4 @@
-"""The command line: `madlib book`, `run`, `simulate`, `sweep`, `claims`, `figinfo`.
+"""The command line: `madlib book`, `run`, `simulate`, `plan`, `sweep`, `claims`, `figinfo`.
 
 A user's mistake is one line on standard error and exit status 2; a chapter that stops, a book that
 does not build, or a package that is not installed is status 1; an interruption is 130.
@@ -19,6 +19,9 @@ import click
 from madlib.errors import MadlibError, ParameterError, Rule, Unavailable, require
 
 _LEVELS = (0.05, 0.5, 0.95)
+_REGIMES = (
+    "Or synthetic_augmentation, fully_synthetic, accumulate, long_memory, accumulate_subsample."
+)
 
 
 class _Whole(click.ParamType):
@@ -107,6 +110,42 @@ def simulate(regime: str, dim: int, ddof: int, seed: int, **options: Any) -> Non
     print(",".join(["generation", *columns]))
     for t, *row in zip(trajectory.generation, *columns.values(), strict=True):
         print(",".join([f"{t}", *(f"{value:.6g}" for value in row)]))
+
+
+@cli.command()
+@click.option("--n-r", type=_Whole(), required=True, help="Real items, per round if fresh.")
+@click.option("--n-s", type=_Whole(), required=True, help="Synthetic items per round.")
+@click.option("--regime", default="fresh_data", show_default=True, help=_REGIMES)
+@click.option("--n-ini", type=_Whole(), help="Real items of the first model, if others than n-r.")
+@click.option("--memory", type=_Whole(), help="K, for long_memory.")
+@click.option("--n", type=_Whole(), help="Size of the subsample, for accumulate_subsample.")
+@click.option("--lam", type=float, help="Sampling bias, 1 for none (default).")
+@click.option("--temperature", type=float, help="The same as a temperature.")
+@click.option("--guidance", type=float, help="The same as a guidance w, lam = 1/(1 + w).")
+@click.option("--dim", type=float, help="Effective dimension (100, and 10 to 1000, if unknown).")
+@click.option("--features", help="File of features of real items, [n, d]: .npy, .csv, ...")
+@click.option("--spectrum", help="File of eigenvalues of their covariance.")
+@click.option("--curve", help="File of two columns, n and held-out loss in nats per item.")
+@click.option("--bias", type=float, help="Bias of somebody else's generator, in sd.")
+@click.option("--synthetic-share", type=float, default=0.0, help="Suspected, of the real items.")
+@click.option("--false-positive", type=float, default=0.0, help="Detector: real items refused.")
+@click.option("--false-negative", type=float, default=1.0, help="Detector: synthetic ones passed.")
+@click.option("--rarest", type=float, help="Probability of the rarest category.")
+@click.option("--n-answers", type=_Whole(), default=10, show_default=True, help="Answers alike.")
+@click.option("--horizon", type=_Whole(), default=20, show_default=True, help="Rounds.")
+@click.option("--loss", type=float, default=0.0, show_default=True, help="Tolerated, of n_e/n_r.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, fields as in Python.")
+def plan(as_json: bool, **question: Any) -> None:
+    """May I mix N-S synthetic items with N-R real ones, how many, and for how long?
+
+    The effective dimension is that of the features by which you judge: sentence or document
+    embeddings for text, Inception or CLIP features for images, standardized columns for tables.
+    Give them as a file; of a learning curve in nats per item it is read off instead.
+    """
+    from madlib.planning import plan
+
+    found = plan(**question)
+    print(json.dumps(found.to_dict(), indent=2, allow_nan=False) if as_json else found)
 
 
 @cli.command()

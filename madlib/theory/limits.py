@@ -126,21 +126,27 @@ def fixed_point(
 
 
 def solve(
-    n_r: Any, n_s: Any, w: Any, lam: Any, ddof: Any, fixed: bool = False
+    n_r: Any, n_s: Any, w: Any, lam: Any, ddof: Any, fixed: bool = False, memory: float = 1.0
 ) -> tuple[Values, Values, Values]:
-    """v, s and f of `fixed_point`, where nothing that could cancel is subtracted."""
+    """v, s and f of `fixed_point`, where nothing that could cancel is subtracted.
+
+    The synthetic examples may come in equal parts from the last `memory` models: the covariances of
+    two means at lags up to K then are a/(K a_r + a) v, by the equations of Yule and Walker.
+    """
     total = w * n_r + n_s
     real, each, a_r, a = w / total, 1 / total, w * n_r / total, n_s / total
-    v_of_v, v_of_s = a_r * (1 + a), a * each * lam
+    lag = memory * a_r + a
+    v_of_v, v_of_s = a_r * (memory + a) / lag, a * each * lam
+    s_of_v = a_r * a * (1 + a * (memory - 1) / lag)
     s_of_s = a_r * (1 - ddof * real) + a * (1 - lam) - (ddof - lam) * a * each
     v_alone, s_alone = real * (a_r + 2 * a * fixed), a_r - real * (1 + a if fixed else a_r)
-    determinant = v_of_v * s_of_s - v_of_s * a_r * a
+    determinant = v_of_v * s_of_s - v_of_s * s_of_v
     v = (s_of_s * v_alone + v_of_s * s_alone) / determinant
-    s = np.maximum((v_of_v * s_alone + a_r * a * v_alone) / determinant, 0)
+    s = np.maximum((v_of_v * s_alone + s_of_v * v_alone) / determinant, 0)
     gain = lam * a
     loss = a_r + a * (1 - lam)  # 1 - gain
     noise = a_r * real + a * each * (lam * s) ** 2 + fixed * 2 * gain * a_r * real / loss
-    return v, s, noise / (loss * (1 + gain))
+    return v, s, noise * (memory * loss + gain) / (loss * (memory + gain))
 
 
 @law
