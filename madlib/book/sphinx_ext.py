@@ -26,6 +26,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from importlib import metadata
@@ -33,6 +35,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
@@ -141,6 +144,23 @@ class Later(SphinxDirective):
         """Leave a slot."""
         self.env.note_dependency(str(_ledger_path(self.env.app)))
         return [Slot(kind=self.name.removeprefix("madlib-"), label="".join(self.arguments))]
+
+
+class Command(SphinxDirective):
+    """A `madlib` command and what it prints, computed when the page is read."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    option_spec = {"lines": directives.positive_int}  # the first of the output
+
+    def run(self) -> list[nodes.Node]:
+        given = ["-m", "madlib", *self.arguments[0].split()]
+        done = subprocess.run([sys.executable, *given], capture_output=True, text=True)
+        if done.returncode:
+            raise self.error(done.stderr)
+        output = "\n".join(done.stdout.splitlines()[: self.options.get("lines")])
+        shown = f"$ {' '.join(given[1:])}\n\n{output}"
+        return [nodes.literal_block(shown, shown, language="console")]
 
 
 class Api(SphinxDirective):
@@ -561,7 +581,12 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(Slot)
     for name in ("scoreboard", "forest", "gallery", "build", "figure"):
         app.add_directive(f"madlib-{name}", Later)
-    for name, directive in (("claims", Claims), ("checks", Claims), ("api", Api)):
+    for name, directive in (
+        ("claims", Claims),
+        ("checks", Claims),
+        ("api", Api),
+        ("command", Command),
+    ):
         app.add_directive(f"madlib-{name}", directive)
     app.add_role("madlib-source", Source())
     app.add_post_transform(FillSlots)
