@@ -55,7 +55,8 @@ class SelfGuidedGaussian(Gaussian):
     def fit(self, key: Key[Array, ""], dataset: Samples | Moments) -> NormalParams:
         base = super().fit(None, dataset)
         own = super().fit(None, self.draw(key, base, self.n_own, self.own_lam))
-        whiten, w = inverse_root(base.chol), self.weight
+        whole = jnp.diagonal(base.chol).all()  # else it has collapsed, and stays as it is.
+        whiten, w = inverse_root(jnp.where(whole, base.chol, jnp.eye(self.dim))), self.weight
         shift = whiten @ (own.mean - base.mean)
         if self.dim == 1:
             e, axes = (whiten @ own.chol)[0] ** 2, jnp.eye(1)
@@ -68,7 +69,8 @@ class SelfGuidedGaussian(Gaussian):
             factor, moved = e**-w, jnp.ones_like(e)
         mean = base.mean - w * base.chol @ axes @ (moved * (axes.T @ shift))
         root = base.chol @ axes * jnp.sqrt(factor)[None, :]
-        return NormalParams(mean, triangular_root(root))
+        guided = NormalParams(mean, triangular_root(root))
+        return jax.tree.map(lambda ours, theirs: jnp.where(whole, ours, theirs), guided, base)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -41,7 +41,7 @@ GENERATORS = {
     "gaussian, ddof 0": Gaussian(3, ddof=0),
     "gaussian points": Gaussian(2, exact=False),
     "location": Location(2),
-    "guided gaussian": SelfGuidedGaussian(2, weight=0.3, n_own=20),
+    "guided gaussian": SelfGuidedGaussian(2, ddof=0, weight=0.3, n_own=20),
     "regression": LinearRegression(2),
     "regression points": LinearRegression(2, exact=False),
     "trigonometric": TrigonometricRegression(5, degree=1, n_steps=9),

@@ -73,6 +73,14 @@ def test_no_distribution_is_no_number():
     assert np.isnan(guided.fit(jax.random.key(0), Samples.of(DATA.points[:, :1])).chol).all()
 
 
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_a_collapsed_base_stays(dim):
+    """Identical points, of which nothing can be extrapolated."""
+    data = Samples.of(jnp.full((5, dim), 0.5))
+    params = SelfGuidedGaussian(dim, weight=0.3, n_own=20).fit(jax.random.key(0), data)
+    assert (params.mean == 0.5).all() and (params.chol == 0).all()
+
+
 def test_a_diffusion_model_of_weight_zero_is_the_unguided_one():
     settings = {"dim": 3, "n_classes": 2, "width": 8, "n_calls": 4}
     settings["training"] = Training(n_steps=20, batch_size=16, learning_rate=1e-2)
