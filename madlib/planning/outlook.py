@@ -76,7 +76,7 @@ class Case(NamedTuple):
         }[self.regime]()
 
 
-def settled(case: Case) -> tuple[Array, Array, Array]:
+def settled(case: Case) -> tuple[Any, Any, Any]:
     """v, s and f in the limit; s = 0 where all variance is lost."""
     n_r, n_s, lam, w = np.broadcast_arrays(*map(np.float64, (case.n_r, case.n_s, case.lam, case.w)))
     if case.anchored:
@@ -91,12 +91,12 @@ def settled(case: Case) -> tuple[Array, Array, Array]:
     return v, s, v
 
 
-def rounds(case: Case, n_rounds: int) -> tuple[Array, Array, Array]:
+def rounds(case: Case, n_rounds: int) -> tuple[Any, Any, Any]:
     """v, s and f of the first model and after each round, [n_rounds + 1]."""
     return run(case.rule, case.n_ini, n_rounds + 1, case.lam, 1.0)
 
 
-def distance(v: Any, s: Any, f: Any, dim: Any) -> tuple[Array, Array, Array]:
+def distance(v: Any, s: Any, f: Any, dim: Any) -> tuple[Any, Any, Any]:
     """E W2^2, and where it lies at least and at most."""
     v, s, f, dim = np.broadcast_arrays(v, s, f, dim)
     root = np.sqrt(s)
@@ -111,12 +111,12 @@ def distance(v: Any, s: Any, f: Any, dim: Any) -> tuple[Array, Array, Array]:
     return value, sure + spread * low, above
 
 
-def correction(n: Any, dim: Any) -> Array:
+def correction(n: Any, dim: Any) -> Any:
     """E W2^2 of a fit to n real items over its value by `distance`: 1.14 at n = dim, 1 far away."""
     return np.maximum(4 * n * real_data(n, dim) / (dim * (dim + 5)), 1)
 
 
-def n_e(case: Case, v: Any, s: Any, f: Any) -> tuple[Array, Array, Array]:
+def n_e(case: Case, v: Any, s: Any, f: Any) -> tuple[Any, Any, Any]:
     """n_e of a model with these moments, [...], and its bounds over all effective dimensions."""
     dim = case.dim.reshape(-1, *[1] * np.ndim(v))
     factor = correction(case.worth, dim)
@@ -127,7 +127,7 @@ def n_e(case: Case, v: Any, s: Any, f: Any) -> tuple[Array, Array, Array]:
     return found[0, 0], found[2].min(0), found[1].max(0)
 
 
-def worth(case: Case) -> tuple[Array, Array, Array]:
+def worth(case: Case) -> tuple[Any, Any, Any]:
     """n_e in the limit, [...], and its bounds."""
     if case.bias is None:
         return n_e(case, *settled(case))
@@ -136,7 +136,7 @@ def worth(case: Case) -> tuple[Array, Array, Array]:
     return 1 / error, 1 / error, 1 / error
 
 
-def costs(case: Case) -> tuple[Array, Array, Array]:
+def costs(case: Case) -> tuple[Any, Any, Any]:
     """A number that falls with n_e, [...], and its bounds: E W2^2, or that of a mean alone."""
     if case.bias is not None:
         value = 1 / worth(case)[0]
@@ -146,11 +146,11 @@ def costs(case: Case) -> tuple[Array, Array, Array]:
     value, low, high = distance(v, s, f, dim)
     factor = correction(case.worth, dim)
     # In units of real data, so that dimensions compare.
-    unit = real_data(case.worth, dim)
+    unit = np.asarray(real_data(case.worth, dim))
     return value[0] * factor[0] / unit[0], (low / unit).min(0), (high * factor / unit).max(0)
 
 
-def allowance(case: Case, loss: float) -> Array:
+def allowance(case: Case, loss: float) -> Any:
     """The `costs` of (1 - loss) worth, at each effective dimension."""
     if case.bias is not None:
         return np.full(1, 1 / ((1 - loss) * case.worth))
@@ -168,7 +168,7 @@ def border(case: Case, loss: float = 0.0) -> tuple[float, float, float]:
     def last(which: int, allowed: float) -> float:
         ends = np.array([0.5, MANY])
         for _ in range(4):
-            grid = np.geomspace(*ends, 400)
+            grid = np.geomspace(ends[0], ends[1], 400)
             fine = np.flatnonzero(costs(case._replace(n_s=grid))[which] <= allowed)
             if not fine.size:
                 return 0.0
@@ -181,11 +181,11 @@ def border(case: Case, loss: float = 0.0) -> tuple[float, float, float]:
     return value, min(low, value), max(high, value)
 
 
-def least(cost: Callable[[Array], Array], low: float, high: float) -> float:
+def least(cost: Callable[[Any], Any], low: float, high: float) -> float:
     """Where a cost is least between low and high; 0 or infinity where it is at an end."""
     ends, start = np.array([low, high]), cost(np.array([low, high]))
     for _ in range(5):
-        grid = np.geomspace(*ends, 200)
+        grid = np.geomspace(ends[0], ends[1], 200)
         at = int(np.argmin(cost(grid)))
         ends = grid[[max(at - 1, 0), min(at + 1, grid.size - 1)]]
     if cost(ends).min() >= start[1] * (1 - 1e-9):
