@@ -76,8 +76,11 @@ class AccumulateCorrected(Regime):
         batch = turn.real(k_real, self.n_r) + turn.synthetic(k_synthetic, self.n_s)
         own = turn.model.params.mean
         move = self.n_s / self.n_r * (turn.model.generator.summarize(batch).mean - own)
-        where = "mean" if isinstance(batch, Moments) else "points"
-        memory = memory.extend(batch._replace(**{where: getattr(batch, where) + move}))
+        if isinstance(batch, Moments):
+            batch = batch._replace(mean=batch.mean + move)
+        else:
+            batch = batch._replace(points=batch.points + move[None, :])
+        memory = memory.extend(batch)
         return memory, memory
 
 

@@ -9,12 +9,15 @@ from jaxtyping import Array
 
 from madlib import Gaussian, ParameterError, metrics, simulate, targets, theory
 from madlib.datasets import Counts, Samples
-from madlib.generators import Categorical
+from madlib.generators import Categorical, NormalParams
 from madlib.protocols import Model, Turn
 from madlib.regimes import (
     Accumulate,
+    AccumulateCorrected,
+    AccumulateFresh,
     AccumulateSubsample,
     Curated,
+    Dwindling,
     FreshData,
     FullySynthetic,
     Growing,
@@ -80,6 +83,8 @@ def expected(regime, t):
             return {FRESH: n_r} | dict.fromkeys(range(max(1, t - memory), t), n_s // memory)
         case Accumulate(n_s):
             return {INITIAL: N_INI} | dict.fromkeys(range(1, t), n_s)
+        case AccumulateFresh(n_r, n_s):
+            return {INITIAL: N_INI, FRESH: n_r * (t - 1)} | dict.fromkeys(range(1, t), n_s)
         case Weighted(inner, w):
             rows = expected(inner, t)
             return {k: n * w if k <= FRESH else n for k, n in rows.items()}
@@ -92,6 +97,9 @@ def expected(regime, t):
         case Growing(Accumulate(n_s)):
             sizes = {model: round(n_s * (model + 1) ** 1.5) for model in range(1, t)}
             return {INITIAL: N_INI} | sizes
+        case Growing(FreshData(n_r, n_s), {"n_s": Dwindling(c, g)}):
+            real, size = c / (t + c - 1), n_s * t**g
+            return {FRESH: round(size * real), t - 1: round(size * (1 - real))}
         case Growing(FreshData(n_r, n_s)):
             return {FRESH: round(n_r / t), t - 1: n_s}
 
@@ -109,6 +117,8 @@ def expected(regime, t):
         LongMemory(5, 6, 2),
         LongMemory(5, 6, 3),
         Accumulate(3),
+        AccumulateFresh(5, 3),
+        AccumulateFresh(0, 3),
         Weighted(SyntheticAugmentation(3), 2.5),
         Weighted(FreshData(5, 3), 0.5),
         Weighted(Accumulate(3), 2.0),
@@ -117,6 +127,9 @@ def expected(regime, t):
         Growing(FullySynthetic(3), Power(1.5)),
         Growing(Accumulate(3), Power(1.5)),
         Growing(FreshData(30, 5), {"n_r": Power(-1.0)}),
+        Growing(
+            FreshData(40, 40), {"n_r": Dwindling(2.0, 0.5, True), "n_s": Dwindling(2.0, 0.5, False)}
+        ),
         Weighted(Growing(FreshData(30, 5), {"n_r": Power(-1.0)}), 3.0),
     ],
     ids=str,
@@ -125,6 +138,23 @@ def test_composition_of_the_training_set(regime):
     for t, rows in compositions(regime):
         wanted = {label: n for label, n in expected(regime, t).items() if n}
         assert rows == wanted, f"generation {t}: {rows}, expected {wanted}"
+
+
+def test_a_batch_is_corrected_by_its_known_share():
+    """Its mean becomes [Y - (1 - a) theta] / a, and what is in memory stays as it was."""
+    n_r, n_s, theta = 2, 6, 3.0
+    params = NormalParams(jnp.array([theta]), jnp.eye(1))
+    turn = turn_of(2)._replace(model=Model(POINTS, params))
+    regime = AccumulateCorrected(n_r, n_s)
+    memory = regime.init(labelled(INITIAL, N_INI), N_GENERATIONS)
+    data, _ = regime.training_set(jax.random.key(0), turn, memory)
+    batch = (n_r * FRESH + n_s * 1.0) / (n_r + n_s)  # turn_of(2) draws the label 1
+    corrected = (batch - 0.75 * theta) / 0.25
+    used = np.asarray(data.points)[np.asarray(data.weight) > 0, 0]
+    assert used[:N_INI] == pytest.approx(INITIAL)
+    assert used[N_INI:].mean() == pytest.approx(corrected)
+    with pytest.raises(ParameterError, match="n_r must be > 0"):
+        AccumulateCorrected(0, n_s).smallest_size(N_INI, N_GENERATIONS)
 
 
 def test_a_subsample_draws_from_everything_so_far():
