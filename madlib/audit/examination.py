@@ -208,7 +208,7 @@ def _scores(
 ) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
     """Rows of scores for the models, and their floors between real items."""
     d = origin.rows.shape[1]
-    most = min(of_sets.MAX_NEIGHBORS, int(math.sqrt(2**31 / d)))
+    most = min(of_sets.MAX_NEIGHBORS, int(math.sqrt(2**29 / d)))
     n = min(most, len(origin.rows) // 2, *(len(model.rows) for model in models))
     real, again = origin.rows[:n], origin.rows[n : 2 * n]
     q = min(of_sets.N_QUERIES, n)

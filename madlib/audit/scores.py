@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from madlib import metrics, targets
@@ -199,9 +200,7 @@ def text_scores(real: list[str], synthetic: list[str], alphabet: str) -> dict[st
 
 
 def _median_distance(points: NDArray) -> float:
-    first = points[:500]
-    gaps = np.linalg.norm(first[:-1] - first[1:], axis=1)
-    return float(np.median(gaps)) or 1.0
+    return float(np.median(scipy.spatial.distance.pdist(points[:500]))) or 1.0
 
 
 def _band(value: Any, se: Any) -> Score:
