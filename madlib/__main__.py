@@ -1,4 +1,4 @@
-"""The command line: `madlib book`, `run`, `simulate`, `plan`, `sweep`, `claims`, `figinfo`.
+"""The command line: `madlib book`, `run`, `simulate`, `plan`, `audit`, `sweep` and kin.
 
 A user's mistake is one line on standard error and exit status 2; a chapter that stops, a book that
 does not build, or a package that is not installed is status 1; an interruption is 130.
@@ -164,6 +164,31 @@ def sweep(grid: str | None, out: str, only_status: bool, **options: Any) -> None
     print(state)
     if not only_status and state.failed:
         raise click.exceptions.Exit(1)
+
+
+@cli.command()
+@click.argument("real")
+@click.argument("generations", nargs=-1, required=True)
+@click.option("--out", type=Path, metavar="DIR", help="Write report.html, figures, CSV and JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print all findings as JSON.")
+@click.option("--trained", is_flag=True, help="Generation 1 was trained on the REAL items.")
+@click.option("--raw", is_flag=True, help="Leave columns in their own units.")
+@click.option("--seed", default=0, show_default=True, help="Of subsets and splits.")
+def audit(
+    real: str, generations: Sequence[str], out: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Compare items of each generation with REAL ones: does the loop degrade?
+
+    REAL and GENERATIONS are files of items, a row each (.npy, .npz, .csv, .parquet), or texts
+    (.txt). No generator should have been trained on the REAL items; if the first was, --trained.
+    """
+    from madlib.audit import audit
+
+    found = audit(real, generations, **options)
+    if out is not None:
+        path = found.save(out)
+        print(path, file=sys.stderr)
+    print(found.to_json() if as_json else found)
 
 
 @cli.command()

@@ -33,8 +33,9 @@ FLOORS |= {
     "planning": CORE | {"config"},
     "sweep": CORE | {"config"},
     "book": CORE | {"config", "planning", "sweep", "__init__"},
+    "audit": CORE | {"config", "planning", "book"},
     "__init__": CORE | {"planning"},
-    "__main__": CORE | {"config", "planning", "sweep", "book", "__init__"},
+    "__main__": CORE | {"config", "planning", "sweep", "book", "audit", "__init__"},
 }
 
 

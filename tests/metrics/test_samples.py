@@ -604,3 +604,24 @@ def test_bad_sets_are_refused(call, words):
     with pytest.raises(ParameterError, match=words) as refused:
         call()
     assert "\n" not in str(refused.value)
+
+
+def test_mmd_by_a_double_loop():
+    """Unbiased: pairs of a point with itself are left out; the same at any place and scale."""
+    real, synthetic = normal_sets(5, 30, 20, 3, 0.5)
+
+    def kernel(a, b):
+        return np.exp(-((a.astype(float)[:, None] - b) ** 2).sum(-1) / (2 * 1.3**2))
+
+    within = [(kernel(x, x).sum() - len(x)) / len(x) / (len(x) - 1) for x in (real, synthetic)]
+    expected = sum(within) - 2 * kernel(real, synthetic).mean()
+    assert metrics.mmd_squared(real, synthetic, bandwidth=1.3) == pytest.approx(expected, abs=1e-6)
+    far, unit = 1e7, 1e3
+    moved = (far + unit * x.astype(float) for x in (real, synthetic))
+    assert metrics.mmd_squared(*moved, bandwidth=1.3 * unit) == pytest.approx(expected, abs=1e-5)
+    gaps = np.linalg.norm(real[:, None] - real, axis=2)[np.triu_indices(30, 1)]
+    default = metrics.mmd_squared(real, synthetic, bandwidth=float(np.median(gaps)))
+    assert metrics.mmd_squared(real, synthetic) == pytest.approx(default, abs=1e-6)
+    sets = [normal_sets(seed, 40, 40, 2) for seed in range(100)]
+    values = np.array([metrics.mmd_squared(*pair, bandwidth=1.0) for pair in sets])
+    assert abs(values.mean()) < 5 * values.std() / 10
