@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from madlib.audit.examination import Audit
 from madlib.audit.verdict import TOLERABLE
 from madlib.errors import ParameterError, Unavailable, require
 
@@ -40,7 +39,7 @@ small{opacity:.75}svg{max-width:100%}
 """
 
 
-def save(audit: Audit, folder: Path) -> Path:
+def save(audit: Any, folder: Path) -> Path:
     """Writes report.html, audit.json, audit.csv and the figures as svg, pdf and png."""
     try:
         from madlib.book.figures.page import render, show
@@ -68,7 +67,7 @@ def save(audit: Audit, folder: Path) -> Path:
     return folder / "report.html"
 
 
-def letter(audit: Audit, figures: dict[str, str]) -> str:
+def letter(audit: Any, figures: dict[str, str]) -> str:
     """The page: finding, evidence, uncertainty, what to do."""
     sizes, last = audit.sizes, audit.generations[-1]
     finding = {
@@ -135,7 +134,7 @@ on them, run the audit with <code>--trained</code>, or n<sub>e</sub> is too high
 """
 
 
-def _advice(audit: Audit) -> str:
+def _advice(audit: Any) -> str:
     rows = audit.generations
     copied = max(row["copies_low"] or 0.0 for row in rows) > (audit.floors["copies_high"] or 0.0)
     copies = " Some items are copies of real ones: remove them, and train for less long."
@@ -152,7 +151,7 @@ def _advice(audit: Audit) -> str:
     return advice + copies * copied
 
 
-def _row(audit: Audit, name: str) -> str:
+def _row(audit: Any, name: str) -> str:
     cells = [_cell(row, name) for row in (audit.floors, *audit.generations)]
     return f"<tr><td>{_NAMES[name]}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
 
@@ -172,7 +171,7 @@ def _span(values: Any, unit: str = "") -> str:
     return f"{value} {unit} (between {low} and {high})".replace("  ", " ")
 
 
-def _learning_curve(audit: Audit) -> Any:
+def _learning_curve(audit: Any) -> Any:
     from madlib.book.figures import COLORS, subplots
 
     fig, ax = subplots(width="page", height=70)
@@ -191,7 +190,7 @@ def _learning_curve(audit: Audit) -> Any:
     return fig
 
 
-def _by_generation(audit: Audit) -> Any:
+def _by_generation(audit: Any) -> Any:
     from madlib.book.figures import subplots
 
     names = ("variance", "recall", "precision", "entropy")
