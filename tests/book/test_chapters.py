@@ -76,7 +76,7 @@ def test_preset_names_parameters_that_exist(preset: Path) -> None:
     for stem, chosen in values.items():
         cells = code_cells(stems[stem])
         (position,) = [i for i, cell in enumerate(cells) if is_parameters(cell)]
-        namespace: dict[str, Any] = {"check_parameters": check_parameters, "errors": errors}
+        namespace: dict[str, Any] = {"check_parameters": check_parameters, "np": np}
         namespace["require"] = errors.require
         exec(cells[position].source, namespace)
         namespace |= read_given(cells[position].source, chosen, ROOT)
