@@ -87,7 +87,7 @@ def settled(case: Case) -> tuple[Any, Any, Any]:
     if case.n is not None:
         later = special.polygamma(1, y + 2)
         v = v + 1 / case.n + later / case.n - (1 / (y + 1) - later) / n_s
-    s = np.where((lam == 1) & kept, np.clip(1 - v, 0, 1), 0.0)
+    s = np.where((lam == 1) & kept, 1.0, 0.0)
     return v, s, v
 
 
