@@ -124,7 +124,8 @@ def neighbor_scores(
     for _ in range(N_HALVES):
         first, second = (rng.permutation(n)[: n // 2] for _ in range(2))
         halves.append(scores(real[first], synthetic[second]))
-    deviation = {name: np.std([half[name] for half in halves], ddof=1) for name in whole}
+    finite = {name: np.nan_to_num([half[name] for half in halves], neginf=0.0) for name in whole}
+    deviation = {name: np.std(values, ddof=1) for name, values in finite.items()}
     return {name: _band(value, deviation[name]) for name, value in whole.items()}
 
 

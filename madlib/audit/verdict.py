@@ -7,6 +7,7 @@ such sign, and a loss of a tenth of the variance per generation is excluded. A s
 than real items from the first generation on, and gets no worse, is no sign.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -31,9 +32,9 @@ class Trend(NamedTuple):
     @property
     def half_life(self) -> tuple[float, float, float]:
         """Generations until half of the variance is left, with their interval."""
-        lams = np.minimum([self.lam, self.low, self.high], 1.0)
-        with np.errstate(divide="ignore"):
-            return tuple(np.log(0.5) / np.log(np.maximum(lams, 1e-300)))  # pyright: ignore
+        rates = (-math.log(max(lam, 1e-300)) for lam in (self.lam, self.low, self.high))
+        value, low, high = (math.log(2) / rate if rate > 0 else math.inf for rate in rates)
+        return value, low, high
 
 
 def trend(variance: NDArray, se: NDArray) -> Trend:
