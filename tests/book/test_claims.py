@@ -248,12 +248,12 @@ def test_the_ledger_of_the_book():
     book = claims.ledger(BOOK / "claims.yaml")
     keys = set(re.findall(r"^@\w+\{([^,]+),", (BOOK / "references.bib").read_text(), re.MULTILINE))
     assert [claim.source for claim in book[:10]] == ["founding"] * 10
-    assert sum(claim.kind != "not attempted" for claim in book) >= 25
+    tried = [claim for claim in book if claim.kind != "not attempted"]
+    assert len(tried) >= 25 and len(book) - len(tried) <= 10
     assert {claim.source for claim in book} <= keys | {"expectation"}
-    elsewhere = ("in miniature", "does not carry over")
     for claim in book:
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", claim.id), claim.id
-        assert claim.setting or claim.verdict not in elsewhere, claim.id
+        assert claim.setting or claim not in tried, claim.id
         assert claim.statement.endswith("."), claim.id
         assert (claim.measure is None) == (claim.kind == "not attempted"), claim.id
     assert any(claims.OUTCOMES[claim.verdict] == "fails" for claim in book)
