@@ -379,8 +379,9 @@ def kernel_center_variance(model: Model, target: Target) -> Float[Array, ""]:
         target: not used.
 
     Example:
-        >>> from madlib import Accumulate, metrics, simulate, targets
+        >>> from madlib import metrics, simulate, targets
         >>> from madlib.generators import KernelDensity
+        >>> from madlib.regimes import Accumulate
         >>> run = simulate(
         ...     jax.random.key(0), KernelDensity(1, n_points=300), Accumulate(100),
         ...     targets.standard_normal(1), n_ini=100, n_generations=3, n_replicates=2,

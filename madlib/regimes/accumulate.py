@@ -58,6 +58,11 @@ class AccumulateCorrected(Regime):
     A batch has the mean Y, the last model the mean $\theta$, and its share of real data is $a =
     n_r/(n_r + n_s)$. The batch is moved to the mean $[Y - (1 - a) \theta]/a$, which is on average
     that of the real distribution. Of a mean only, so for `Location`.
+
+    Example:
+        >>> from madlib.regimes import AccumulateCorrected
+        >>> AccumulateCorrected(n_r=10, n_s=90).smallest_size(100, n_generations=5)
+        200
     """
 
     n_r: Size

@@ -40,6 +40,14 @@ class Dwindling(eqx.Module):
         c: of the share.
         growth: g.
         real: whether the schedule is that of the real part.
+
+    Example:
+        >>> from madlib import FreshData
+        >>> from madlib.regimes import Dwindling, Growing
+        >>> parts = {"n_r": Dwindling(9, 1.0, real=True), "n_s": Dwindling(9, 1.0, real=False)}
+        >>> regime = Growing(FreshData(100, 100), parts)
+        >>> [round(100 * schedule(11.0)) for schedule in parts.values()]
+        [521, 579]
     """
 
     c: Number
