@@ -82,6 +82,11 @@ class SelfGuidedDiffusion(Diffusion):
         weight: w; 0 is `Diffusion`.
         n_own: samples of base that own is trained on.
         own_lam: their sampling bias.
+
+    Example:
+        >>> guided = SelfGuidedDiffusion(2, n_classes=1, weight=0.5, n_own=100)
+        >>> isinstance(guided, Diffusion), guided.weight
+        (True, 0.5)
     """
 
     weight: NonNegative = 1.0
