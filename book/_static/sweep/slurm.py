@@ -1,4 +1,4 @@
-"""A scheduler whose workers are Slurm jobs: python examples/sweep/slurm.py GRID DIR."""
+"""A scheduler whose workers are Slurm jobs: python book/_static/sweep/slurm.py GRID DIR."""
 
 import sys
 
