@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import jax
@@ -143,21 +142,22 @@ def test_a_kill_loses_nothing(who, swept, tmp_path):
 
 def test_a_scheduler_elsewhere(swept, tmp_path):
     """A scheduler and two worker processes on loopback."""
-    start = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    python = [sys.executable, "-m", "distributed.cli"]
-    scheduler = subprocess.Popen(
-        [*python[:2], "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard"], **start
-    )
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    dask = [sys.executable, "-m"]
+    start = [*dask, "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard"]
+    told = tmp_path / "scheduler.json"
+    scheduler = subprocess.Popen([*start, "--scheduler-file", str(told)], **quiet)
     workers = []
     try:
-        address = next(line.split()[-1] for line in scheduler.stderr if "Scheduler at" in line)
-        threading.Thread(target=scheduler.stderr.read, daemon=True).start()
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        worker = [*python[:2], "distributed.cli.dask_worker", address, "--nthreads", "1"]
+        deadline = time.time() + 60
+        while not (told.is_file() and told.stat().st_size) and time.time() < deadline:
+            time.sleep(0.05)
+        address = json.loads(told.read_text())["address"]
+        worker = [*dask, "distributed.cli.dask_worker", address, "--nthreads", "1"]
         workers = [subprocess.Popen([*worker, "--no-dashboard"], **quiet) for _ in range(2)]
-        state = sweep.run(GRID, tmp_path, scheduler=address, progress=False)
+        state = sweep.run(GRID, tmp_path / "out", scheduler=address, progress=False)
         assert len(state.done) == 16
-        assert files(tmp_path) == files(swept[0])
+        assert files(tmp_path / "out") == files(swept[0])
     finally:
         for process in (*workers, scheduler):
             process.terminate()

@@ -28,6 +28,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from importlib import metadata
@@ -163,8 +164,9 @@ class Command(SphinxDirective):
         done = subprocess.run([sys.executable, *given], capture_output=True, text=True)
         if done.returncode:
             raise self.error(done.stderr)
-        output = "\n".join(done.stdout.splitlines()[: self.options.get("lines")])
-        shown = f"$ {' '.join(given[1:])}\n\n{output}"
+        lines = [f"$ {' '.join(given[1:])}", "", *done.stdout.splitlines()]
+        lines = lines[: self.options["lines"] + 2] if "lines" in self.options else lines
+        shown = "\n".join(textwrap.fill(line, 76, subsequent_indent="  ") for line in lines)
         return [nodes.literal_block(shown, shown, language="console")]
 
 
