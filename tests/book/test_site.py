@@ -185,7 +185,7 @@ def test_page_is_whole_and_offline(phone: Visit, resolves) -> None:
     assert tab.locator("mjx-merror, [data-mjx-error]").count() == 0
     addresses = tab.evaluate(
         "[...document.querySelectorAll('a[href], img[src], link[href]')]"
-        ".map(e => (e.href || e.src).split('#')[0])"
+        ".map(e => (e.href?.baseVal ?? e.href ?? e.src).split('#')[0])"
     )
     own = {url for url in addresses if url.startswith(tab.url.split("/book/")[0])}
     broken = [url for url in own if not resolves(tab, url)]
