@@ -48,7 +48,7 @@ def test_a_loop_that_loses_variance_gives_alarm(quick):
 
 
 def test_no_alarm_on_real_data(quick):
-    """12 audits here; 200 were made once, see the report of issue 15."""
+    """Each alarm has a chance of 1 in 1,000, so that 12 audits hold none."""
     verdicts = []
     for seed in range(12):
         rng = rng_of(seed)

@@ -84,7 +84,7 @@ def true_worth(rng, model, m, d):
 
 @pytest.mark.parametrize("setting", ["real", "fitted", "biased"])
 def test_intervals_of_90_percent_hold_the_truth_in_85_to_95_percent(setting, monkeypatch):
-    """On 60 sets here, within 3.6 standard errors of 90 %; on 1,800 once, of all settings."""
+    """Within 3.6 standard errors of 90 %."""
     monkeypatch.setattr(of_sets, "N_BOOTSTRAP", 40)
     d, n, m, n_sets, held = 3, 400, 300, 60, 0
     for seed in range(n_sets):
