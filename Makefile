@@ -1,5 +1,6 @@
 # make setup  installs what the others need, and they do so themselves
 # make book   builds the book into _build/html (PRESET=smoke or PRESET=paper for other sizes)
+# make verify executes all chapters again and compares every table and verdict with the last build
 # make test   runs the tests;  make bench  measures the speed;  make lint  checks style, types and spelling
 # Everything is installed into .venv from requirements.lock; nothing outside it.
 
@@ -15,12 +16,15 @@ WORKERS ?= 2
 PRESET ?=
 CANDIDATES := $(or $(PYTHON),$(wildcard $(BIN)/python) python3 python3.14 python3.13 python3.12 python3.11)
 
-.PHONY: setup book test bench lint lock clean
+.PHONY: setup book verify test bench lint lock clean
 
 setup: $(READY)
 
 book: $(READY)
 	@$(BIN)/python -m madlib book $(if $(PRESET),--preset $(PRESET))
+
+verify: $(READY)
+	@$(BIN)/python -m madlib book --verify $(if $(PRESET),--preset $(PRESET))
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS)

@@ -46,9 +46,11 @@ def cli() -> None:
 @click.option("--preset", help="A file of book/presets, such as smoke or paper.")
 @click.option("--jobs", type=click.IntRange(1), help="Chapters executed at once (one per core).")
 @click.option("--output", type=Path, default="_build", show_default=True, metavar="DIR")
-def book(preset: str | None, jobs: int | None, output: Path) -> None:
+@click.option("--verify", is_flag=True, help="Execute all again and compare with the last build.")
+def book(output: Path, verify: bool, **options: Any) -> None:
     """Build the book into DIR/html."""
-    _builder().build(Path.cwd(), output, preset=preset, jobs=jobs)
+    builder = _builder()
+    (builder.verify if verify else builder.build)(Path.cwd(), output, **options)
 
 
 @cli.command()

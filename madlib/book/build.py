@@ -32,7 +32,7 @@ from madlib.book import claims
 from madlib.book.parameters import read_given
 from madlib.errors import MadlibError, ParameterError, require
 
-__all__ = ["BuildError", "build", "chapters", "is_current", "preset_parameters", "run"]
+__all__ = ["BuildError", "build", "chapters", "is_current", "preset_parameters", "run", "verify"]
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _KERNEL = [
@@ -125,6 +125,44 @@ def is_current(root: Path, output: Path, *, preset: str | None = None) -> bool:
     """Whether `output/html` is what `build` would make now."""
     has_site = (output / "html" / "index.html").is_file()
     return has_site and _read(output / "html.key") == _site_key(root.resolve(), preset)
+
+
+def verify(root: Path, output: Path, *, preset: str | None = None, jobs: int | None = None) -> int:
+    """Execute every chapter anew, into `output/verify`, and compare it with the last build.
+
+    Args:
+        root, output, preset, jobs: as in `build`.
+
+    Returns:
+        The number of tables and verdicts, all the same to the byte.
+
+    Raises:
+        ParameterError: if `output` holds no build of this book as it stands.
+        BuildError: a line for each table or verdict that came out otherwise, or is missing.
+    """
+    root, output = root.resolve(), output.resolve()
+    required, remedy = "verify compares with a build of the book as it stands", "Run make book."
+    require(is_current(root, output, preset=preset), required, f"none in {output}", remedy)
+    again = output / "verify"
+    with _writing(again):
+        shutil.rmtree(again, ignore_errors=True)
+        found = chapters(root, again, preset)
+        _execute_all(found, _environment(root, again), jobs)
+        was, now = (
+            {
+                f"{path.parent.name}/{path.name}": path.read_bytes()
+                for kind in ("figures/*.csv", "claims/*.json")
+                for path in results.glob(kind)
+            }
+            for results in (output / "results", _merge_results(found, again / "results", preset))
+        )
+    differ = sorted(name for name in was | now if was.get(name) != now.get(name))
+    if differ:
+        where = output / "results", again / "results"
+        told = "{}: not the same in {} and {}."
+        raise BuildError("\n".join(told.format(name, *where) for name in differ))
+    print(f"All {len(was)} tables and verdicts are the same to the byte.")
+    return len(was)
 
 
 def run(notebook: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:

@@ -290,6 +290,22 @@ def test_kernel_that_dies_is_started_once_more(scratch: Scratch) -> None:
         scratch.build()
 
 
+def test_verify_names_what_came_out_otherwise(
+    scratch: Scratch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ParameterError, match="Run make book"):
+        build.verify(scratch.root, scratch.output)
+    table = '(results / "figures" / f"fig-{_name}.csv").write_text("%s")'
+    scratch.chapter("one", table % "1")
+    scratch.build()
+    assert build.verify(scratch.root, scratch.output) == 1
+    assert "All 1 tables and verdicts are the same" in capsys.readouterr().out
+    scratch.chapter("one", "import secrets", table.replace('"%s"', "secrets.token_hex()"))
+    scratch.build()
+    with pytest.raises(build.BuildError, match=r"^figures/fig-one.csv: not the same in"):
+        build.verify(scratch.root, scratch.output)
+
+
 def test_two_chapters_may_not_save_the_same_figure(scratch: Scratch) -> None:
     scratch.chapter("two", "(results / 'figures' / 'fig-one.txt').write_text('')")
     with pytest.raises(build.BuildError, match="fig-one.txt is already written by one"):
