@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,14 @@ jaxtyping.install_import_hook("madlib", "beartyped.typechecker")
 ROOT = Path(__file__).resolve().parents[1]
 
 os.environ.setdefault("TQDM_DISABLE", "1")
+# A runner of CI may ignore signals (as nohup does), and every process would inherit that.
+for number, default in [
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGTERM, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
+]:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, default)
 # Most of the time of a test is compilation. Programs left nearly as XLA first writes them take half
 # of it; `make book` computes every number with all optimizations, as do tests of bits.
 quick = "--xla_backend_optimization_level=0"
