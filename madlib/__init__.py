@@ -49,8 +49,12 @@ True
 """
 
 import contextlib
+import hashlib
 import importlib.metadata
 import os
+import platform
+import warnings
+from pathlib import Path
 
 import jax
 
@@ -61,6 +65,17 @@ if "JAX_NUM_CPU_DEVICES" not in os.environ:
     # something. At least two: programs for one device only are fused, and so rounded, otherwise.
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", max(2, os.cpu_count() or 1))
+if jax.config.jax_compilation_cache_dir is None:
+    # Programs that took a while to compile wait for the next process. A folder for each machine,
+    # since they hold its instructions; one that is damaged or cannot be written costs its time.
+    with contextlib.suppress(OSError, RuntimeError):
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        machine = hashlib.sha256("-".join(platform.uname()).encode()).hexdigest()[:12]
+        folder = cache / "madlib" / machine
+        folder.mkdir(parents=True, exist_ok=True)
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
 
 from madlib import generators, metrics, regimes, targets, theory
 from madlib.errors import MadlibError, ParameterError

@@ -37,7 +37,9 @@ os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"
 jax.config.update("jax_traceback_in_locations_limit", 0)
 gc.set_threshold(100_000, 20, 20)  # tracing makes many objects, and nearly all go at once.
 # The longest first, so that no worker is left with one of them at the end.
-LONGEST = ["test_site", "test_theory_agreement", "test_simulation", "test_loop", "test_build"]
+LONGEST = ["test_site", "test_theory_agreement", "test_simulate", "test_sweep", "test_build"]
+# No program of an earlier run stands in for one that is compiled here.
+jax.config.update("jax_enable_compilation_cache", False)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 

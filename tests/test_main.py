@@ -145,6 +145,25 @@ def test_a_signal_to_end_is_an_interruption(
     assert said.startswith("madlib: interrupted") and said.count("\n") == 1
 
 
+def test_compiled_programs_are_kept_and_give_the_same_bytes(madlib, tmp_path) -> None:
+    """Also where they are damaged, or where none can be written."""
+    arguments = ("simulate", "--regime", "FreshData", "--n-r", 10, "--n-s", 10)
+    here = {"JAX_ENABLE_COMPILATION_CACHE": "true", "XDG_CACHE_HOME": str(tmp_path)}
+    fresh = madlib(*arguments, JAX_ENABLE_COMPILATION_CACHE="false")
+    assert not fresh.returncode and fresh.stdout.count("\n") == 51
+    first = madlib(*arguments, **here)
+    kept = {path: path.read_bytes() for path in tmp_path.glob("madlib/*/*-cache")}
+    assert kept
+    again = madlib(*arguments, **here)
+    for path, content in kept.items():
+        assert path.read_bytes() == content
+        path.write_bytes(content[:100])
+    damaged = madlib(*arguments, **here)
+    nowhere = madlib(*arguments, **here | {"XDG_CACHE_HOME": "/dev/null"})
+    for done in (first, again, damaged, nowhere):
+        assert (done.returncode, done.stdout, done.stderr) == (0, fresh.stdout, "")
+
+
 def test_a_hangup_that_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "build", lambda *_, **__: signal.raise_signal(signal.SIGHUP))
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does

@@ -47,7 +47,7 @@ def kernel_variance(
 
 @law
 def kernel_squared_error(
-    bandwidth: Positives, *, n_ini: Sizes, n_s: Sizes, n_generations: Count, dim: Count = 1
+    bandwidth: Positives, *, n_ini: Sizes, n_s: Sizes, n_generations: Length, dim: Count = 1
 ) -> Array:
     r"""$E \int (p_t - p_0)^2$, fully synthetic, for a target N(0, I): exact.
 
@@ -71,15 +71,15 @@ def kernel_squared_error(
         array([[0.0254, 0.0424, 0.0557],
                [0.0056, 0.0109, 0.0164]])
     """
-    h = bandwidth
 
     def overlap(variance):  # of two normal densities, the sum of whose variances is this
         return (2 * np.pi * variance) ** (-dim / 2)
 
-    rows, keep, siblings = [], 1.0, 0.0
-    for t in range(1, n_generations + 1):
-        pairs = overlap(2 * t * h**2) / n_ini + (1 - 1 / n_ini) * overlap(2 + 2 * t * h**2)
-        rows.append(siblings + keep * pairs - 2 * overlap(2 + t * h**2) + overlap(2.0))
-        siblings = siblings + keep / n_s * overlap(2 * t * h**2)
-        keep = keep * (1 - 1 / n_s)
-    return np.stack(rows, axis=-1)
+    bandwidth, n_ini, n_s = bandwidth[..., None], n_ini[..., None], n_s[..., None]
+    t = np.arange(1, n_generations + 1)
+    added = t * bandwidth**2
+    keep = (1 - 1 / n_s) ** (t - 1)  # pairs of G^t whose parents differ back to G^1
+    same = overlap(2 * added)
+    siblings = np.cumsum(keep / n_s * same, -1) - keep / n_s * same
+    pairs = same / n_ini + (1 - 1 / n_ini) * overlap(2 + 2 * added)
+    return siblings + keep * pairs - 2 * overlap(2 + added) + overlap(2.0)

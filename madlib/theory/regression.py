@@ -61,7 +61,8 @@ def accumulated_regression_risk(
     """
     regression_risk(n, n_features=n_features)  # refuses n that are too small
     i = np.arange(1.0, n_generations + 1)
-    return np.cumsum(noise**2 * n_features / (i * (i * n[..., None] - n_features - 1)), axis=-1)
+    n, noise = n[..., None], noise[..., None]
+    return np.cumsum(noise**2 * n_features / (i * (i * n - n_features - 1)), axis=-1)
 
 
 @law
