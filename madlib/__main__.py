@@ -19,6 +19,9 @@ import click
 from madlib.errors import MadlibError, ParameterError, Rule, Unavailable, require
 
 _LEVELS = (0.05, 0.5, 0.95)
+_TARGETS = "normal, digits, mode_grid, rosenbrock, zipf; or a file, such as mine.npy or mine.txt."
+_GENERATORS = "Or mixture, kernel_density, flow, diffusion, vae, wgan, language_model, trigram."
+_SETTINGS = "Another setting of generator or target, such as n_components 3."
 _REGIMES = (
     "Or synthetic_augmentation, fully_synthetic, accumulate, long_memory, accumulate_subsample."
 )
@@ -78,29 +81,57 @@ def run(chapter: str, given: Sequence[tuple[str, str]], output: Path | None) -> 
 @click.option("--n-s", type=_Whole(), help="Synthetic samples per generation.")
 @click.option("--n", type=_Whole(), help="Size of the training set, for AccumulateSubsample.")
 @click.option("--memory", type=int, help="Last models that give samples, for LongMemory.")
-@click.option("--dim", default=1, show_default=True, help="Dimension of the Gaussian.")
+@click.option("--target", default="normal", show_default=True, help=_TARGETS)
+@click.option("--generator", default="gaussian", show_default=True, help=_GENERATORS)
+@click.option("--set", "given", nargs=2, multiple=True, metavar="NAME VALUE", help=_SETTINGS)
+@click.option("--dim", type=int, help="Dimension of the normal target (1).")
 @click.option("--lam", default=1.0, show_default=True, help="Sampling bias, 1 for none.")
-@click.option("--ddof", default=1, show_default=True, help="0 for maximum likelihood.")
+@click.option("--ddof", type=int, help="0 for maximum likelihood.")
 @click.option("--n-ini", type=_Whole(), default=100, show_default=True, help="Real samples at t=1.")
 @click.option("--n-generations", default=50, show_default=True, help="Generations.")
-@click.option("--n-replicates", default=1000, show_default=True, help="Independent repetitions.")
+@click.option("--n-replicates", type=int, help="Repetitions (1000; 4 if a fit takes a core).")
 @click.option("--seed", default=0, show_default=True, help="Of the random numbers.")
-def simulate(regime: str, dim: int, ddof: int, seed: int, **options: Any) -> None:
-    """Iterate a Gaussian; print quantiles per generation as CSV."""
+@click.option("--out", type=Path, metavar="DIR", help="Also write the table, and a figure of it.")
+def simulate(
+    regime: str,
+    target: str,
+    generator: str,
+    given: Sequence[tuple[str, str]],
+    n_replicates: int | None,
+    seed: int,
+    out: Path | None,
+    **options: Any,
+) -> None:
+    """Iterate a generator on a target; print quantiles per generation as CSV.
+
+    The target may be a file of your own: a row of numbers per example (.npy, .npz, .csv, .parquet),
+    or text (.txt). A fifth of it is held out for the scores; columns are in units of their spread.
+    """
     import jax
     import numpy as np
+    import pandas as pd
 
     import madlib
-    from madlib.config import make_regime
+    from madlib.config import make_loop, make_regime
 
     seed = Rule(0, 2**32 - 1, whole=True)("seed", seed)
     numbers = {name: options.pop(name) for name in ("n_r", "n_s", "n", "memory")}
+    numbers = {name: n for name, n in numbers.items() if n is not None}
+    made = make_regime(regime, **numbers)
+    named = {name: options.pop(name) for name in ("dim", "ddof")}
+    settings = {name: v for name, v in named.items() if v is not None}
+    settings |= {name: _literal(text) for name, text in given}
+    n_ini, n_generations = options["n_ini"], options["n_generations"]
+    each = numbers.get("n_r", 0) + numbers.get("n_s", 0)
+    all_of_it = n_ini + each * (n_generations if "accumulate" in regime.lower() else 1)
+    parts = make_loop(generator, target, n_ini, all_of_it * numbers.get("memory", 1), settings)
     trajectory = madlib.simulate(
         jax.random.key(seed),
-        madlib.Gaussian(dim, ddof=ddof),
-        make_regime(regime, **{name: n for name, n in numbers.items() if n is not None}),
-        madlib.targets.standard_normal(dim),
-        record=(madlib.metrics.wasserstein2_squared, madlib.metrics.total_variance),
+        parts[0],
+        made,
+        parts[1],
+        n_replicates=n_replicates or (4 if parts[0].sequential else 1000),
+        record=parts[2],
         reduce=functools.partial(np.quantile, q=_LEVELS),
         **options,
     )
@@ -109,9 +140,38 @@ def simulate(regime: str, dim: int, ddof: int, seed: int, **options: Any) -> Non
         for name, record in trajectory.record.items()
         for level, values in zip(_LEVELS, record, strict=True)
     }
-    print(",".join(["generation", *columns]))
-    for t, *row in zip(trajectory.generation, *columns.values(), strict=True):
-        print(",".join([f"{t}", *(f"{value:.6g}" for value in row)]))
+    table = pd.DataFrame({"generation": trajectory.generation, **columns})
+    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    if out is not None:
+        print(_save(out, text, trajectory, made, target), file=sys.stderr)
+    print(text, end="")
+
+
+def _literal(text: str) -> Any:
+    """A number where it is one, else the text."""
+    for read in (int, float):
+        with contextlib.suppress(ValueError):
+            return read(text)
+    return text
+
+
+def _save(out: Path, text: str, trajectory: Any, regime: Any, target: str) -> Path:
+    """The table, and a figure of the first four metrics, each a median and its band."""
+    with _book_extra():
+        from madlib.book import figures
+    os.environ["MADLIB_RESULTS"] = str(out)
+    names = [*trajectory.record][:4]
+    panels = []
+    for name in names:
+        band = figures.Band(*trajectory[name])
+        axes = {"x": trajectory.generation, "ylabel": name.replace("_", " "), "colors": regime}
+        panels.append(figures.trajectories(band, **axes))
+    caption = "A loop on the target {target}, {regime}: medians, and bands of 5 to 95 %."
+    shown = {"target": Path(target).name, "regime": str(regime)}
+    figures.figure(*panels, label="fig-simulate", caption=caption, parameters=shown, n_columns=2)
+    path = out / "simulate.csv"
+    path.write_text(text)
+    return path
 
 
 @cli.command()

@@ -2,7 +2,12 @@
 
 import dataclasses
 import inspect
+from pathlib import Path
 from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 from madlib import generators, metrics, regimes, targets
 from madlib.errors import closest, require
@@ -20,6 +25,8 @@ GENERATORS: dict[str, type[Generator]] = {
     for name, cls in vars(generators).items()
     if isinstance(cls, type) and issubclass(cls, Generator)
 }
+GENERATORS |= {"mixture": GENERATORS["GaussianMixture"], "flow": GENERATORS["CouplingFlow"]}
+_N_SCORED = 1000  # held-out examples, and samples that are compared with them
 TARGETS: dict[str, Any] = {
     "normal": targets.standard_normal,
     **{name: getattr(targets, name) for name in ("digits", "mode_grid", "rosenbrock", "zipf")},
@@ -77,6 +84,63 @@ def make_metric(name: str) -> Metric:
         'total_variance'
     """
     return METRICS[find("metric", METRICS, name)]
+
+
+def make_loop(
+    generator: str, target: str, n_ini: int, per_generation: int, settings: dict[str, Any]
+) -> tuple[Generator, Target, tuple[Metric, ...]]:
+    """A generator and a target that fit each other, and what is recorded of the loop.
+
+    Args:
+        generator: its name.
+        target: its name, or the path of a file (`targets.from_file`).
+        n_ini, per_generation: examples that the first and a later training set hold at most.
+        settings: of either by name. What the target decides, such as `dim`, need not be given;
+            `n_components` is 5, if it is not.
+
+    Raises:
+        ParameterError: for a setting that neither takes, or a generator of another kind of data.
+
+    Example:
+        >>> parts = make_loop("flow", "normal", 100, 100, {"dim": 2, "hidden": 8})
+        >>> parts[0].hidden, parts[1].space.dim, [*parts[2][0].__dict__][:2]
+        (8, 2, ['real', 'n_samples'])
+    """
+    cls, own = GENERATORS[find("generator", GENERATORS, generator)], Path(target).suffix
+    source = targets.from_file if own else TARGETS[find("target", TARGETS, target)]
+    known = {*takes(cls), *takes(source)} - {"path"}
+    for name in settings:
+        remedy = closest(name, known)
+        require(name in known, f"settings are {', '.join(sorted(known))}", name, remedy)
+    given = {name: settings[name] for name in takes(source) if name in settings}
+    given |= {"dim": 1} if target == "normal" and "dim" not in given else {}
+    made, held_out = source(target, **given) if own else (source(**given), None)
+    space = made.space
+    decided = {"dim": space.dim, "n_symbols": space.n_symbols, "length": space.dim}
+    decided |= {"n_classes": max(1, space.n_classes), "n_points": max(n_ini, per_generation)}
+    decided |= {"n_components": 5} | {name: v for name, v in settings.items() if name not in given}
+    made_of = make_generator(generator, **{k: v for k, v in decided.items() if k in takes(cls)})
+    return made_of, made, _usual(made_of, made, held_out)
+
+
+def _usual(generator: Generator, target: Target, held_out: Any) -> tuple[Metric, ...]:
+    """What is recorded of a loop, if nothing else is asked for."""
+    if isinstance(generator, generators.Gaussian):
+        return metrics.wasserstein2_squared, metrics.total_variance
+    if isinstance(generator, generators.Categorical):
+        return metrics.heterozygosity, metrics.support_size
+    if held_out is None:
+        held_out = target.sample(jax.random.key(2**32 - 1), _N_SCORED)
+    real = np.asarray(held_out)[:_N_SCORED]
+    if target.space.n_symbols:
+        orders = metrics.NgramScores(target.space.n_symbols, len(real))
+        return metrics.HeldOutBits(real), orders
+    return metrics.SampleScores(real, len(real)), metrics.OfSamples(total_variance, len(real))
+
+
+def total_variance(points: Any) -> Any:
+    """Of points [n, d], the sum over their coordinates."""
+    return jnp.sum(jnp.var(points, axis=0, ddof=1))
 
 
 def find(role: str, table: dict[str, Any], name: Any) -> str:

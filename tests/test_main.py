@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
@@ -30,6 +31,18 @@ FORMATS = ("json", "pdf", "svg", "png")
         (["simulate", "--regime", "FullySynthetic", "--n-s", "1.5"], "whole number, such as"),
         (["simulate", "--regime", "FullySynthetic", "--n-s", "9", "--dim", "x"], "'--dim'"),
         (["simulate", "--reg", "FullySynthetic", "--n-s", "9"], "No such option '--reg'"),
+        (
+            ["simulate", "--regime", "FullySynthetic", "--n-s", "9", "--set", "hiden", "3"],
+            "settings are ddof, dim, exact; got hiden",
+        ),
+        (
+            ["simulate", "--regime", "FullySynthetic", "--n-s", "9", "--target", "no.npy"],
+            "must come from a file",
+        ),
+        (
+            ["simulate", "--regime", "FullySynthetic", "--n-s", "9", "--generator", "g"],
+            "must be one",
+        ),
         (["simulate"], "Missing option '--regime'"),
         (["run", "99_nowhere"], "chapter must be one of"),
         (["run", "../madlib"], "chapter must be one of"),
@@ -143,6 +156,47 @@ def test_a_signal_to_end_is_an_interruption(
     assert signal.getsignal(number) is before
     said = capsys.readouterr().err
     assert said.startswith("madlib: interrupted") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("generator", "name", "needs"),
+    [
+        ("gaussian", "mine.npy", []),
+        ("mixture", "mine.csv", ["--set", "n_components", "2"]),
+        ("kernel_density", "mine.npy", []),
+        ("trigram", "mine.txt", ["--set", "length", "16"]),
+    ],
+)
+def test_own_file_in_the_loop(tmp_path, capsys, generator, name, needs) -> None:
+    """Columns of other units count alike, and later generations drift from the held-out part."""
+    points = np.random.default_rng(0).normal(size=(600, 2)) * [3, 80] + [1e6, 0]
+    np.save(tmp_path / "mine.npy", points)
+    np.savetxt(tmp_path / "mine.csv", points, delimiter=",")
+    spanish = "La compañía mandó al niño por café. " * 40 + "¿Qué? " * 100 + "\r\nAño 🎉. " * 20
+    (tmp_path / "mine.txt").write_text(spanish)
+    arguments = ["simulate", "--target", str(tmp_path / name), "--generator", generator, *needs]
+    sizes = ["--n-ini", "40", "--n-s", "20", "--n-generations", "4", "--n-replicates", "50"]
+    out = tmp_path / "out"
+    assert main([*arguments, "--regime", "fully_synthetic", *sizes, "--out", str(out)]) == 0
+    table = pd.read_csv(out / "simulate.csv")
+    assert (out / "simulate.csv").read_text() == capsys.readouterr().out
+    assert (out / "figures" / "fig-simulate.pdf").is_file()
+    assert table.generation.tolist() == [1, 2, 3, 4] and not table.isna().any(axis=None)
+    score = {"gaussian": "wasserstein2_squared", "trigram": "bits_per_symbol"}
+    middle = table[score.get(generator, "frechet_distance") + "_q50"]
+    assert middle.iloc[-1] > 1.1 * middle.iloc[0]
+    if generator == "gaussian":
+        assert abs(table.total_variance_q50[0] - 2) < 0.5
+
+
+def test_own_file_runs_out_of_fresh_data(tmp_path, capsys) -> None:
+    np.save(tmp_path / "mine.npy", np.arange(100.0)[:, None])
+    sizes = ["--n-ini", "40", "--n-r", "20", "--n-s", "20", "--n-generations"]
+    arguments = ["simulate", "--target", str(tmp_path / "mine.npy"), "--regime", "fresh_data"]
+    assert main([*arguments, *sizes, "3", "--n-replicates", "2"]) == 0
+    capsys.readouterr()
+    assert main([*arguments, *sizes, "4"]) == 2
+    assert "no example is dealt twice, so there are 13 for this draw" in capsys.readouterr().err
 
 
 def test_compiled_programs_are_kept_and_give_the_same_bytes(madlib, tmp_path) -> None:

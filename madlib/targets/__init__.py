@@ -24,6 +24,7 @@ from madlib.targets.laws import (
     standard_normal,
     zipf,
 )
+from madlib.targets.own import from_file
 from madlib.targets.text import (
     alphabet_of,
     corpus,
@@ -51,6 +52,7 @@ __all__ = [
     "dropped_share",
     "empirical",
     "encode",
+    "from_file",
     "images",
     "mixture",
     "mnist",
