@@ -148,7 +148,7 @@ def find(role: str, table: dict[str, Any], name: Any) -> str:
     known = {key.replace("_", "").lower(): key for key in table}
     plain = str(name).replace("_", "").lower()
     required = f"{role} must be one of {', '.join(table)}"
-    require(plain in known, required, repr(name), closest(name, table))
+    require(plain in known, required, repr(name), closest(str(name), table))
     return known[plain]
 
 

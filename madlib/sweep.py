@@ -22,6 +22,7 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -137,7 +138,7 @@ def units_of(grid: Mapping[str, Any] | str | Path) -> list[Unit]:
     found, used = {}, set[str]()
     for values in itertools.product(*lists.values()):
         settings = {**_DEFAULTS, **content, **dict(zip(lists, values, strict=True))}
-        settings = {name: _number(value) for name, value in settings.items()}
+        settings = {name: _plain(name, value) for name, value in settings.items()}
         kept = _checked(settings)
         used |= set(kept)
         n = kept.pop("n_replicates")
@@ -342,14 +343,19 @@ def _read(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def _number(value: Any) -> Any:
-    """1e12 is a string in YAML 1.1, and a size may be written as 1000.0."""
-    if isinstance(value, str):
-        try:
+def _plain(name: str, value: Any) -> Any:
+    """Text, a number, or a list of them, as JSON has them; 1e12 is a string in YAML 1.1."""
+    if isinstance(value, list | tuple):
+        return [_plain(name, item) for item in value]
+    with contextlib.suppress(ValueError, OverflowError):
+        if isinstance(value, str | np.integer | np.floating):
             value = float(value)
-        except ValueError:
-            return value
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+        if isinstance(value, float) and value == int(value):
+            value = int(value)
+    fine = value is None or isinstance(value, str | int | float)
+    fine = fine and not (isinstance(value, float) and not math.isfinite(value))
+    require(fine, f"{name} must be text, a finite number or a list", repr(value), "Write one.")
+    return value
 
 
 def _checked(settings: dict[str, Any]) -> dict[str, Any]:
@@ -360,8 +366,10 @@ def _checked(settings: dict[str, Any]) -> dict[str, Any]:
         settings = {**settings, role: find(role, table, given)}
     usual = _USUAL.get(settings["generator"], [_SCORES])
     record = settings.setdefault("record", usual)
-    settings["record"] = [record] if isinstance(record, str) else list(record)
-    for name in set(settings["record"]) - {_SCORES}:
+    record = record if isinstance(record, list | tuple) else [record]
+    require(record, "record must name metrics", repr(record), f"Such as {_SCORES}.")
+    settings["record"] = [*record]
+    for name in settings["record"]:
         find("metric", {_SCORES: None, **METRICS}, name)
     settings["seed"] = Rule(0, 2**32 - 1, whole=True)("seed", settings["seed"])
     for name in ("n_ini", "n_generations", "n_replicates"):

@@ -144,7 +144,8 @@ def test_a_scheduler_elsewhere(swept, tmp_path):
     """A scheduler and two worker processes on loopback."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     dask = [sys.executable, "-m"]
-    start = [*dask, "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard"]
+    start = [*dask, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    start += ["--no-dashboard"]
     told = tmp_path / "scheduler.json"
     scheduler = subprocess.Popen([*start, "--scheduler-file", str(told)], **quiet)
     workers = []
@@ -154,6 +155,7 @@ def test_a_scheduler_elsewhere(swept, tmp_path):
             time.sleep(0.05)
         address = json.loads(told.read_text())["address"]
         worker = [*dask, "distributed.cli.dask_worker", address, "--nthreads", "1"]
+        worker += ["--host", "127.0.0.1"]
         workers = [subprocess.Popen([*worker, "--no-dashboard"], **quiet) for _ in range(2)]
         state = sweep.run(GRID, tmp_path / "out", scheduler=address, progress=False)
         assert len(state.done) == 16

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy
+from helpers import ABSURD
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -14,12 +15,6 @@ from madlib import regimes, theory
 from madlib.errors import ParameterError
 from madlib.sizes import map_numbers
 
-ABSURD = [
-    *(0, -1, -5.5, 0.5, 1, 2, 1e15, 10**15, 1e16, 1e300, 10**400, 2**32, 1e-300, 1 + 1e-7, -0.0),
-    *(float("inf"), float("nan"), True, None, "5", b"x", 1j, {}, [], [5, [6]], object(), range),
-    *(np.int8(100), np.uint8(7), np.float32(7), np.ma.masked, np.array([2, np.nan])),
-    *([1, 2, 3], [[3], [4.5]], np.ones((2, 3)), np.zeros((0, 2))),
-]
 absurd = st.sampled_from(ABSURD)
 sizes = st.one_of(
     st.integers(2, 300),
