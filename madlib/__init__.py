@@ -56,10 +56,11 @@ import platform
 import warnings
 from pathlib import Path
 
-import jax
-
 # Small matrices on many lanes: threads inside each LAPACK call cost ten times what they give.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import jax
+
 if "JAX_NUM_CPU_DEVICES" not in os.environ:
     # One XLA device per core, over which replicates spread; refused once JAX has computed
     # something. At least two: programs for one device only are fused, and so rounded, otherwise.

@@ -4,9 +4,10 @@ State the real set that was used, held-out real data unless stated otherwise, an
 same score between two real sets: finite samples never reach the ideal value. Scores do not depend
 on where the sets lie nor on their unit: points are centered and scaled, in double precision where
 they are given so. Nearest neighbors are found among differences, a few rows at a time, in
-O(n m d) operations and O((n + m) d) memory.
+O(n m d) operations and O((n + m) d) memory; large sets are screened first, by `neighbors`.
 """
 
+import contextlib
 import math
 from collections.abc import Callable
 from functools import partial
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from madlib.errors import Count, Positive, Reals, as_points, as_reals, checked, one_of, require
 from madlib.generators import NormalParams
 from madlib.linalg import origin_of, qr_upper
+from madlib.metrics import neighbors
 from madlib.metrics.laws import wasserstein2_squared
 
 Ball = Annotated[str, one_of("closed", "open")]
@@ -87,7 +89,11 @@ def manifold_scores(
         >>> [float(score) for score in scores]
         [1.0, 0.25, 3.0, 0.75]
     """
-    return _manifold_scores(*_two_sets(real, synthetic, k)[:2], k, ball)
+    real, synthetic, _ = _two_sets(real, synthetic, k)
+    if _is_large(real, synthetic):
+        with contextlib.suppress(neighbors.TooMany):
+            return _screened_scores(np.asarray(real), np.asarray(synthetic), k, ball)
+    return _manifold_scores(real, synthetic, k, ball)
 
 
 @checked
@@ -420,17 +426,40 @@ def _manifold_scores(real: Array, synthetic: Array, k: int, ball: Ball) -> Manif
     )
 
 
+def _screened_scores(real: NDArray, synthetic: NDArray, k: int, ball: Ball) -> ManifoldScores:
+    radii = (neighbors.kth_nearest(points, points, k) for points in (real, synthetic))
+    holds = np.less_equal if ball == "closed" else np.less
+    held, inside, holding = neighbors.near_counts(real, synthetic, *radii, holds)
+    means = (held > 0).mean(), (holding > 0).mean(), held.mean() / k, (inside > 0).mean()
+    return ManifoldScores(*(jnp.asarray(mean, float) for mean in means))
+
+
+def _is_large(points: Any, others: Any) -> bool:
+    """Whether screening by products pays: not where XLA traces, nor in few dimensions."""
+    traced = isinstance(points, Tracer) or isinstance(others, Tracer)
+    (n, d), m = points.shape, len(others)
+    return not traced and d >= 8 and n * m >= 2**21 and jax.default_backend() == "cpu"
+
+
 @partial(jax.jit, static_argnames=("name", "k", "ball"))
 def _manifold_score(name: str, real: Array, synthetic: Array, k: int, ball: Ball) -> Array:
     # Compiled apart, so that what the other three scores need is dropped as dead code.
     return getattr(_manifold_scores(real, synthetic, k, ball), name)
 
 
-@partial(jax.jit, static_argnames="rank")
 def _neighbor_distances(
     points: Float[Array, "n d"], others: Float[Array, "m d"], rank: int
 ) -> Float[Array, " n"]:
     """Distance [n] of each point to one of the others, the nearest of which has rank 0."""
+    if _is_large(points, others):
+        with contextlib.suppress(neighbors.TooMany):
+            squared = neighbors.kth_nearest(np.asarray(points), np.asarray(others), rank)
+            return jnp.asarray(np.sqrt(squared), float)
+    return _kth_distances(points, others, rank)
+
+
+@partial(jax.jit, static_argnames="rank")
+def _kth_distances(points: Array, others: Array, rank: int) -> Float[Array, " n"]:
     return jnp.sqrt(_map_distances(partial(_smallest, rank=rank), points, others))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.linalg
+import scipy.spatial
 from prdc import compute_prdc
 from scipy.spatial import cKDTree
 from sklearn.neighbors import NearestNeighbors
@@ -83,6 +84,36 @@ def test_manifold_scores_agree_exactly_on_a_lattice():
         expected = scores_by_scikit_learn(real, synthetic, 4, ball)
         np.testing.assert_allclose(np.array(ours[ball]), expected, rtol=1e-6, err_msg=ball)
     assert np.all(np.array(ours["closed"]) > np.array(ours["open"])), "no tie was met"
+
+
+@pytest.mark.parametrize("kind", ["normal", "far away", "lattice", "collapsed", "sorted"])
+def test_large_sets_are_screened_to_the_same_scores(kind, monkeypatch):
+    """Products decide no pair: scores are those of prdc, in double precision, to the last pair."""
+    real, synthetic = normal_sets(32, 1500, 1600, 12, 0.8)
+    if kind == "far away":  # exact in single precision, and far larger than any distance
+        real, synthetic = (np.round(1024 * points) / 1024 + 512 for points in (real, synthetic))
+    if kind == "lattice":
+        real, synthetic = np.round(2 * real), np.round(2 * synthetic)
+    if kind == "collapsed":
+        synthetic = np.concatenate([synthetic[:800], np.tile(synthetic[:1], (800, 1))])
+    if kind == "sorted":
+        real = real[np.argsort(real[:, 0])]
+    calls = []
+    screened = samples._screened_scores
+    monkeypatch.setattr(
+        samples, "_screened_scores", lambda *args: calls.append(1) or screened(*args)
+    )
+    ours = metrics.manifold_scores(real, synthetic, k=5, ball="open")
+    assert calls
+    expected = compute_prdc(real.astype(float), synthetic.astype(float), nearest_k=5)
+    for name, value in expected.items():
+        assert float(getattr(ours, name)) == pytest.approx(value, abs=2e-7), name
+    closed = metrics.manifold_scores(real, synthetic, k=5)
+    one_by_one = samples._manifold_scores(*map(jnp.asarray, (real, synthetic)), 5, "closed")
+    np.testing.assert_allclose(np.array(closed), np.array(one_by_one), atol=1.01 / 1500)
+    nearest = scipy.spatial.distance.cdist(real.astype(float), synthetic.astype(float))
+    found = metrics.novelty(synthetic, real)[0]
+    np.testing.assert_allclose(found, np.sort(nearest, 1)[:, 0], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("d", "n"), [(1, 333), (2, 50), (3, 333), (64, 333)])
@@ -516,7 +547,7 @@ def test_new_real_points_are_as_novel_as_the_floor():
 def test_memory_is_that_of_the_points():
     """200,000 points: no matrix of pairs, which would be 160 GB."""
     points = jax.ShapeDtypeStruct((200_000, 16), jnp.float32)
-    compiled = samples._neighbor_distances.lower(points, points, 5).compile()
+    compiled = samples._kth_distances.lower(points, points, 5).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 3 * 4 * 200_000 * 16
 
 
