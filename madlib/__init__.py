@@ -66,7 +66,7 @@ if "JAX_NUM_CPU_DEVICES" not in os.environ:
     # something. At least two: programs for one device only are fused, and so rounded, otherwise.
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", max(2, os.cpu_count() or 1))
-if jax.config.jax_compilation_cache_dir is None:
+if jax.config.values.get("jax_compilation_cache_dir") is None:
     # Programs that took a while to compile wait for the next process. A folder for each machine,
     # since they hold its instructions; one that is damaged or cannot be written costs its time.
     with contextlib.suppress(OSError, RuntimeError):

@@ -114,6 +114,7 @@ def make_loop(
         require(name in known, f"settings are {', '.join(sorted(known))}", name, remedy)
     given = {name: settings[name] for name in takes(source) if name in settings}
     given |= {"dim": 1} if target == "normal" and "dim" not in given else {}
+    made: Any
     made, held_out = source(target, **given) if own else (source(**given), None)
     space = made.space
     decided = {"dim": space.dim, "n_symbols": space.n_symbols, "length": space.dim}

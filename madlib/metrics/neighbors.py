@@ -81,7 +81,8 @@ def near_counts(
     for by_other, *by_point in _map_blocks(count, points, others):
         held += by_other
         rows.append(by_point)
-    return held, *(np.concatenate(column) for column in zip(*rows, strict=True))
+    inside, holding = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return held, inside, holding
 
 
 def _map_blocks(function: Callable, points: NDArray, others: NDArray) -> Iterator[Any]:

@@ -427,9 +427,9 @@ def _manifold_scores(real: Array, synthetic: Array, k: int, ball: Ball) -> Manif
 
 
 def _screened_scores(real: NDArray, synthetic: NDArray, k: int, ball: Ball) -> ManifoldScores:
-    radii = (neighbors.kth_nearest(points, points, k) for points in (real, synthetic))
+    reach, reached = (neighbors.kth_nearest(points, points, k) for points in (real, synthetic))
     holds = np.less_equal if ball == "closed" else np.less
-    held, inside, holding = neighbors.near_counts(real, synthetic, *radii, holds)
+    held, inside, holding = neighbors.near_counts(real, synthetic, reach, reached, holds)
     means = (held > 0).mean(), (holding > 0).mean(), held.mean() / k, (inside > 0).mean()
     return ManifoldScores(*(jnp.asarray(mean, float) for mean in means))
 

@@ -55,4 +55,6 @@ def from_file(
         points = (points - points.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     training, rest = (rows_of_part(n, n - max(1, n // 5), part) for part in ("training", "held"))
     target = empirical(points[training], None if labels is None else labels[training])
-    return dealt(target), (points[rest] - (target.family.origin or 0.0)).astype(np.float32)
+    return dealt(target), (points[rest] - (getattr(target.family, "origin", ()) or 0.0)).astype(
+        np.float32
+    )
