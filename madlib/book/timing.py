@@ -1,5 +1,6 @@
-"""Times of programs side by side, for ratios that another load of the machine leaves as they are."""
+"""Times of programs side by side, for ratios that hold whatever else the machine does."""
 
+import os
 import statistics
 import subprocess
 import sys
@@ -34,7 +35,7 @@ def side_by_side(
         >>> timing.side_by_side({"a": list, "b": dict}, repeats=3).columns.tolist()
         ['seconds', 'ratio']
     """
-    units = {name: 1.0 for name in contestants} | dict(per or {})
+    units = dict.fromkeys(contestants, 1.0) | dict(per or {})
     for function in contestants.values():
         function()
     turns: dict[str, list[float]] = {name: [] for name in contestants}
@@ -59,8 +60,6 @@ def first_result(arguments: list[str], folder: str | Path, repeats: int = 3) -> 
     Raises:
         Unavailable: if the command fails.
     """
-    import os
-
     command = [sys.executable, "-m", "madlib", *arguments]
     environment = os.environ | {"XDG_CACHE_HOME": str(folder)}
     taken = []
