@@ -16,7 +16,7 @@ from madlib.audit import verdict as of_trends
 from madlib.audit.reading import PASSAGE, read_sets
 from madlib.audit.scores import Score, View
 from madlib.audit.worth import Curve, curve, splits, worth
-from madlib.errors import Flag, Natural, checked, require
+from madlib.errors import Count, Flag, Natural, checked, require
 
 LEVEL = 0.9
 STRICT = 0.99  # of intervals of distances that must not meet for an alarm.
@@ -97,6 +97,7 @@ def audit(
     generations: Sequence[Any],
     *,
     trained: Flag = False,
+    n_train: Count | None = None,
     raw: Flag = False,
     seed: Natural = 0,
 ) -> Audit:
@@ -107,6 +108,9 @@ def audit(
             no generator was trained on.
         generations: the same of the items drawn from generation 1, 2, ...
         trained: whether, instead, generation 1 was trained on the real items.
+        n_train: size of the training sets, where the sets given are further items of the models. By
+            default generation t + 1 was trained on the items given for generation t, and `lam` has
+            the error of a random walk; see `verdict.increment_noise`.
         raw: whether to take columns as they are, all in one unit; by default each is measured in
             the standard deviation of the real items.
         seed: of subsets, splits and bootstrap.
@@ -140,11 +144,13 @@ def audit(
     relative = float(halves.var(ddof=1) / max(halves.mean() ** 2, np.finfo(float).tiny))
     wide = []
     variance, se = np.array([view.variance for view in views]).T
+    sizes_of = np.array([view.n for view in views])
+    noise = of_trends.increment_noise(se, sizes_of, trained=trained, n_train=n_train)
     for t, (model, row) in enumerate(zip(models, rows, strict=True), 1):
         options = {"trained": trained, "levels": (LEVEL, STRICT)}
         found, strict = worth(rng, origin.blocks, model.blocks, relative, **options)
         wide.append((found.distance, strict.distance_low, strict.distance_high))
-        error = np.hypot(se[t], se[t - 1])
+        error = np.sqrt(noise[t - 1, t - 1])
         lam = variance[t] / variance[t - 1] * np.exp(1.645 * error * np.array([0, -1, 1]))
         rows[t - 1] = {
             "generation": t,
@@ -154,7 +160,7 @@ def audit(
             "variance": float(variance[t] / variance[0]),
             **row,
         }
-    return _judged(rows, floors, known | sizes, variance, se, np.array(wide), origin, rng)
+    return _judged(rows, floors, known | sizes, variance, se, noise, np.array(wide), origin, rng)
 
 
 def _judged(
@@ -163,6 +169,7 @@ def _judged(
     sizes: dict[str, Any],
     variance: np.ndarray,
     se: np.ndarray,
+    noise: np.ndarray,
     wide: np.ndarray,
     origin: View,
     rng: np.random.Generator,
@@ -173,10 +180,10 @@ def _judged(
         return np.array(found, float)
 
     found = of_trends.signs(variance, se, wide, {name: pairs(name) for name in _FALLS})
-    kept = of_trends.trend(variance, se)
+    kept = of_trends.trend(variance, noise)
     told_apart = any(row["n_e_high"] < row["n"] for row in rows)
     outside = pairs("precision") * [-1, 1] + [1, 0]
-    decided = of_trends.definitions(variance, se, pairs("distance"), pairs("tails"), outside)
+    decided = of_trends.definitions(kept, pairs("distance"), pairs("tails"), outside)
     decision = of_trends.verdict(found, kept, told_apart, len(rows))
     reasons = found or [_excuse(decision, kept, told_apart)]
     n = int(origin.blocks.n.sum())
