@@ -17,10 +17,12 @@ from madlib.audit.reading import PASSAGE, read_sets
 from madlib.audit.scores import Score, View
 from madlib.audit.worth import Curve, curve, splits, worth
 from madlib.errors import Count, Flag, Natural, checked, require
+from madlib.planning import Plan, plan
 
 LEVEL = 0.9
 STRICT = 0.99  # of intervals of distances that must not meet for an alarm.
 N_SPLITS = 200
+BAND = 1.645 * np.array([0, -1, 1])  # value, and the ends of an interval of 90 %
 _FALLS = ("entropy", "recall", "coverage")
 
 
@@ -53,6 +55,17 @@ class Audit:
     sizes: dict[str, Any]
     curve: Curve = dataclasses.field(repr=False)
     learning: np.ndarray = dataclasses.field(repr=False)
+
+    def plan(self, **question: Any) -> Plan:
+        """What `madlib.planning.plan` says of a loop with these numbers.
+
+        Args:
+            **question: in place of n_r real items, new in every round, as many synthetic ones as
+                the last set has, `lam` as estimated, and the effective dimension of the real items.
+        """
+        numbers: dict[str, Any] = {"n_r": self.sizes["real"], "n_s": self.generations[-1]["n"]}
+        numbers |= {"lam": min(self.lam[0], 1.0), "dim": min(self.curve.dim, 1e6)}
+        return plan(**numbers | question)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -138,26 +151,26 @@ def audit(
     while sets:  # the items of a set can go when it has been seen.
         views.append(of_sets.view(rng, sets.pop(0), unit))
     origin, *models = views
-    known["directions"] = origin.directions.shape[1]
+    known |= {"directions": origin.directions.shape[1], "n_train": n_train}
     halves = splits(rng, origin.blocks, 2, N_SPLITS)
     rows, floors, sizes = _scores(rng, origin, models, alphabet)
     relative = float(halves.var(ddof=1) / max(halves.mean() ** 2, np.finfo(float).tiny))
     wide = []
     variance, se = np.array([view.variance for view in views]).T
-    sizes_of = np.array([view.n for view in views])
-    noise = of_trends.increment_noise(se, sizes_of, trained=trained, n_train=n_train)
+    n = np.array([view.n for view in views])
+    noise = of_trends.increment_noise(se, n, trained=trained, n_train=n_train)
     for t, (model, row) in enumerate(zip(models, rows, strict=True), 1):
         options = {"trained": trained, "levels": (LEVEL, STRICT)}
         found, strict = worth(rng, origin.blocks, model.blocks, relative, **options)
         wide.append((found.distance, strict.distance_low, strict.distance_high))
         error = np.sqrt(noise[t - 1, t - 1])
-        lam = variance[t] / variance[t - 1] * np.exp(1.645 * error * np.array([0, -1, 1]))
+        lam = variance[t] / variance[t - 1] * np.exp(error * BAND)
+        kept = variance[t] / variance[0] * np.exp(np.hypot(se[t], se[0]) * BAND)
         rows[t - 1] = {
             "generation": t,
             "file": model.name,
             "n": model.n,
-            **_flat({"n_e": found[:3], "lam": lam, "distance": found[3:]}),
-            "variance": float(variance[t] / variance[0]),
+            **_flat({"n_e": found[:3], "lam": lam, "distance": found[3:], "variance": kept}),
             **row,
         }
     return _judged(rows, floors, known | sizes, variance, se, noise, np.array(wide), origin, rng)

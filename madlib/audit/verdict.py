@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from madlib.metrics import Evidence
 
@@ -92,10 +92,10 @@ def trend(variance: NDArray, noise: NDArray) -> Trend:
     rest, degrees = steps - slope, max(len(steps) - 1, 1)
     scatter = rest @ weight @ rest / degrees
     error = np.sqrt(max(scatter, 1.0) / information)
-    chance = stats.t(degrees) if scatter > 1 else stats.norm()
-    ends = slope + chance.ppf(0.95) * error * np.array([-1, 1])
+    degrees = degrees if scatter > 1 else 1e9  # Student's t, or the normal distribution
+    ends = slope + special.stdtrit(degrees, 0.95) * error * np.array([-1, 1])
     low, high = np.exp(ends.clip(-690, 690))
-    z = np.copysign(stats.norm.isf(chance.sf(abs(slope / error))), slope)
+    z = np.copysign(special.ndtri(special.stdtr(degrees, -abs(slope / error))), slope)
     return Trend(float(np.exp(slope)), float(low), float(high), float(z))
 
 

@@ -13,6 +13,7 @@ from scipy import stats
 from madlib import ParameterError
 from madlib.__main__ import main
 from madlib.audit import audit, examination, scores, verdict
+from madlib.audit.report import letter
 from madlib.audit.worth import blocks, splits, worth
 
 
@@ -92,6 +93,7 @@ def test_what_lam_and_scores_are(quick):
         assert row["lam"] == pytest.approx(variance[t] / variance[t - 1], rel=1e-5)
         assert row["lam_low"] < row["lam"] < row["lam_high"]
         assert row["variance"] == pytest.approx(variance[t] / variance[0], rel=1e-5)
+        assert row["variance_low"] < row["variance"] < row["variance_high"]
     assert rows[0]["copies"] == 0 and 0.4 < rows[1]["copies"] < 0.6
 
 
@@ -195,6 +197,17 @@ def test_chance_seldom_moves_sets_apart():
     assert apart <= 2
 
 
+def test_the_plan_has_the_numbers_of_the_audit(quick):
+    found = audit(*loop(rng_of(10), 0.8, 3, n=200, d=2), n_train=200)
+    planned = found.plan()
+    assert (planned.n_r, planned.n_s, planned.lam) == (200, 200, found.lam[0])
+    assert planned.effective_dimension == pytest.approx(found.curve.dim)
+    assert found.plan(n_s=50, lam=1).verdict.startswith("Yes")
+    assert found.sizes["n_train"] == 200 and "200 items other than these" in letter(
+        found, {"learning-curve": "", "generations": ""}
+    )
+
+
 def test_a_decline_that_has_stopped_is_none():
     flat = {}
     se = np.full(9, 0.01)
@@ -228,6 +241,9 @@ def test_text(tmp_path, quick, capsys):
     }
     bits = found.generations[0]["bits_per_character"]
     assert bits == pytest.approx(found.floors["bits_per_character"], abs=0.15)
+    row = found.generations[0]
+    for name in ("bits_per_character", "words_lost"):
+        assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
     files = [str(tmp_path / f"{name}.txt") for name in ("real", "a", "b", "c")]
     assert main(["audit", *files, "--json"]) == 0
     loop_of_text = json.loads(capsys.readouterr().out)
@@ -272,6 +288,7 @@ def test_the_command_line(tmp_path, capsys, quick):
     for heading in ("Finding", "Evidence", "Uncertainty", "What to do"):
         assert f"<h2>{heading}</h2>" in report
     assert "This loop degrades" in report and report.count("<svg") == 2
+    assert "madlib plan</code>, for 150 real items" in report
     outside = report.replace("http://www.w3.org", "")
     assert "http" not in outside and "src=" not in outside  # self-contained
     assert len(pd.read_csv(tmp_path / "out" / "audit.csv")) == 3
