@@ -72,6 +72,11 @@ class Audit:
         """A row for each generation."""
         return pd.DataFrame(self.generations)
 
+    def band(self, score: str) -> np.ndarray:
+        """Low end, value and high end of a score, [3, T]; infinite numbers are cut at 1e9."""
+        columns = [f"{score}_low", score, f"{score}_high"]
+        return self.table[columns].to_numpy(float).T.clip(-1e9, 1e9)
+
     def to_json(self) -> str:
         """All findings; numbers that are not finite as null."""
         found = {

@@ -201,6 +201,7 @@ def test_the_plan_has_the_numbers_of_the_audit(quick):
     found = audit(*loop(rng_of(10), 0.8, 3, n=200, d=2), n_train=200)
     planned = found.plan()
     assert (planned.n_r, planned.n_s, planned.lam) == (200, 200, found.lam[0])
+    np.testing.assert_array_equal(found.band("recall")[1], found.table.recall)
     assert planned.effective_dimension == pytest.approx(found.curve.dim)
     assert found.plan(n_s=50, lam=1).verdict.startswith("Yes")
     assert found.sizes["n_train"] == 200 and "200 items other than these" in letter(
