@@ -53,7 +53,7 @@ def contests() -> list[Contest]:
     banana = targets.rosenbrock()
     wide = CouplingFlow(2, hidden=128)
     images = targets.digits("training", labeled=True, replace=False)
-    small, large = Diffusion(64, 10), Diffusion(64, 10, width=256)
+    small, large = (Diffusion(64, 10, width=width, common_scale=True) for width in (128, 256))
     n = targets.N_TRAINING_DIGITS
     return [
         Contest("flow, 8 couplings, hidden 64", CouplingFlow(2), banana, 10_000, TorchFlow, 4.0),

@@ -234,6 +234,7 @@ def sweep(grid: str | None, out: str, only_status: bool, **options: Any) -> None
 @click.option("--out", type=Path, metavar="DIR", help="Write report.html, figures, CSV and JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print all findings as JSON.")
 @click.option("--trained", is_flag=True, help="Generation 1 was trained on the REAL items.")
+@click.option("--n-train", type=_Whole(), help="Items trained on, if others than these sets.")
 @click.option("--raw", is_flag=True, help="Leave columns in their own units.")
 @click.option("--seed", default=0, show_default=True, help="Of subsets and splits.")
 def audit(

@@ -78,7 +78,8 @@ def as_reals(value: Any, name: str = "a number or an array of them") -> NDArray[
         except (TypeError, ValueError, OverflowError):
             pass
     fine = array is not None and bool(np.isfinite(array).all())
-    require(fine, f"{name} must be finite and real", repr(value), "Give numbers without gaps.")
+    received = "" if fine else repr(value)  # which takes its time
+    require(fine, f"{name} must be finite and real", received, "Give numbers without gaps.")
     return array  # pyright: ignore[reportReturnType]
 
 

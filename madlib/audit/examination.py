@@ -16,11 +16,13 @@ from madlib.audit import verdict as of_trends
 from madlib.audit.reading import PASSAGE, read_sets
 from madlib.audit.scores import Score, View
 from madlib.audit.worth import Curve, curve, splits, worth
-from madlib.errors import Flag, Natural, checked, require
+from madlib.errors import Count, Flag, Natural, checked, require
+from madlib.planning import Plan, plan
 
 LEVEL = 0.9
 STRICT = 0.99  # of intervals of distances that must not meet for an alarm.
 N_SPLITS = 200
+BAND = 1.645 * np.array([0, -1, 1])  # value, and the ends of an interval of 90 %
 _FALLS = ("entropy", "recall", "coverage")
 
 
@@ -54,10 +56,26 @@ class Audit:
     curve: Curve = dataclasses.field(repr=False)
     learning: np.ndarray = dataclasses.field(repr=False)
 
+    def plan(self, **question: Any) -> Plan:
+        """What `madlib.planning.plan` says of a loop with these numbers.
+
+        Args:
+            **question: in place of n_r real items, new in every round, as many synthetic ones as
+                the last set has, `lam` as estimated, and the effective dimension of the real items.
+        """
+        numbers: dict[str, Any] = {"n_r": self.sizes["real"], "n_s": self.generations[-1]["n"]}
+        numbers |= {"lam": min(self.lam[0], 1.0), "dim": min(self.curve.dim, 1e6)}
+        return plan(**numbers | question)
+
     @property
     def table(self) -> pd.DataFrame:
         """A row for each generation."""
         return pd.DataFrame(self.generations)
+
+    def band(self, score: str) -> np.ndarray:
+        """Low end, value and high end of a score, [3, T]; infinite numbers are cut at 1e9."""
+        columns = [f"{score}_low", score, f"{score}_high"]
+        return self.table[columns].to_numpy(float).T.clip(-1e9, 1e9)
 
     def to_json(self) -> str:
         """All findings; numbers that are not finite as null."""
@@ -97,6 +115,7 @@ def audit(
     generations: Sequence[Any],
     *,
     trained: Flag = False,
+    n_train: Count | None = None,
     raw: Flag = False,
     seed: Natural = 0,
 ) -> Audit:
@@ -107,6 +126,9 @@ def audit(
             no generator was trained on.
         generations: the same of the items drawn from generation 1, 2, ...
         trained: whether, instead, generation 1 was trained on the real items.
+        n_train: size of the training sets, where the sets given are further items of the models. By
+            default generation t + 1 was trained on the items given for generation t, and `lam` has
+            the error of a random walk; see `verdict.increment_noise`.
         raw: whether to take columns as they are, all in one unit; by default each is measured in
             the standard deviation of the real items.
         seed: of subsets, splits and bootstrap.
@@ -134,27 +156,29 @@ def audit(
     while sets:  # the items of a set can go when it has been seen.
         views.append(of_sets.view(rng, sets.pop(0), unit))
     origin, *models = views
-    known["directions"] = origin.directions.shape[1]
+    known |= {"directions": origin.directions.shape[1], "n_train": n_train}
     halves = splits(rng, origin.blocks, 2, N_SPLITS)
     rows, floors, sizes = _scores(rng, origin, models, alphabet)
     relative = float(halves.var(ddof=1) / max(halves.mean() ** 2, np.finfo(float).tiny))
     wide = []
     variance, se = np.array([view.variance for view in views]).T
+    n = np.array([view.n for view in views])
+    noise = of_trends.increment_noise(se, n, trained=trained, n_train=n_train)
     for t, (model, row) in enumerate(zip(models, rows, strict=True), 1):
         options = {"trained": trained, "levels": (LEVEL, STRICT)}
         found, strict = worth(rng, origin.blocks, model.blocks, relative, **options)
         wide.append((found.distance, strict.distance_low, strict.distance_high))
-        error = np.hypot(se[t], se[t - 1])
-        lam = variance[t] / variance[t - 1] * np.exp(1.645 * error * np.array([0, -1, 1]))
+        error = np.sqrt(noise[t - 1, t - 1])
+        lam = variance[t] / variance[t - 1] * np.exp(error * BAND)
+        kept = variance[t] / variance[0] * np.exp(np.hypot(se[t], se[0]) * BAND)
         rows[t - 1] = {
             "generation": t,
             "file": model.name,
             "n": model.n,
-            **_flat({"n_e": found[:3], "lam": lam, "distance": found[3:]}),
-            "variance": float(variance[t] / variance[0]),
+            **_flat({"n_e": found[:3], "lam": lam, "distance": found[3:], "variance": kept}),
             **row,
         }
-    return _judged(rows, floors, known | sizes, variance, se, np.array(wide), origin, rng)
+    return _judged(rows, floors, known | sizes, variance, se, noise, np.array(wide), origin, rng)
 
 
 def _judged(
@@ -163,6 +187,7 @@ def _judged(
     sizes: dict[str, Any],
     variance: np.ndarray,
     se: np.ndarray,
+    noise: np.ndarray,
     wide: np.ndarray,
     origin: View,
     rng: np.random.Generator,
@@ -173,10 +198,10 @@ def _judged(
         return np.array(found, float)
 
     found = of_trends.signs(variance, se, wide, {name: pairs(name) for name in _FALLS})
-    kept = of_trends.trend(variance, se)
+    kept = of_trends.trend(variance, noise)
     told_apart = any(row["n_e_high"] < row["n"] for row in rows)
     outside = pairs("precision") * [-1, 1] + [1, 0]
-    decided = of_trends.definitions(variance, se, pairs("distance"), pairs("tails"), outside)
+    decided = of_trends.definitions(kept, pairs("distance"), pairs("tails"), outside)
     decision = of_trends.verdict(found, kept, told_apart, len(rows))
     reasons = found or [_excuse(decision, kept, told_apart)]
     n = int(origin.blocks.n.sum())

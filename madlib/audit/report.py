@@ -88,6 +88,9 @@ def letter(audit: Any, figures: dict[str, str]) -> str:
     directions = f"{sizes['directions']} random directions of {sizes['dimension']} columns"
     if sizes["directions"] == sizes["dimension"]:
         directions = f"all {sizes['dimension']} columns"
+    trained = "the set before (other sets: <code>--n-train</code>)"
+    if sizes["n_train"]:
+        trained = f"{sizes['n_train']:,} items other than these"
     dropped = ""
     if "dropped" in sizes:
         shares = (f"{share:.2%} of {html.escape(name)}" for name, share in sizes["dropped"].items())
@@ -123,13 +126,16 @@ below it is the number of real items that would be as far. Bars: intervals of 90
 <p>Moments and n<sub>e</sub> are of all items, in {directions}; nearest neighbors of
 {sizes["neighbors"]:,} items of each set; novelty of {sizes["queries"]} items against all
 {sizes["real"]:,} real ones. Intervals are of 90 % and of each number by itself; an alarm is given
-only for what chance does once in thousands of audits. n<sub>e</sub> is that of a normal fit to the
-items: a defect that leaves means and covariances alone shows in the other scores.</p>
+only for what chance does once in thousands of audits. Each model inherits the noise of those
+before: lam and half-life have the error of a random walk, for models trained on {trained}.
+n<sub>e</sub> is that of a normal fit to the items: a defect that leaves means and covariances alone
+shows in the other scores.</p>
 {dropped}
 <p>All of this takes the real items for independent of the generators. If generation 1 was trained
 on them, run the audit with <code>--trained</code>, or n<sub>e</sub> is too high.</p>
 <h2>What to do</h2>
 <p>{_advice(audit)}</p>
+<p>{_outlook(audit)}</p>
 </body></html>
 """
 
@@ -149,6 +155,20 @@ def _advice(audit: Any) -> str:
         "items are trained on.",
     }[audit.verdict]
     return advice + copies * copied
+
+
+def _outlook(audit: Any) -> str:
+    """What `madlib plan` says, at the estimate of lam and at the ends of its interval."""
+    best, *ends = (audit.plan(lam=min(lam, 1.0)) for lam in audit.lam)
+    low, high = (end.n_e_over_n_r for end in ends)
+    return (
+        f"<code>madlib plan</code>, for {best.n_r:,.0f} real items that are new in every round, "
+        f"{best.n_s:,} synthetic ones, lam = {best.lam:.3g} and the effective dimension "
+        f"{best.effective_dimension:.3g} of your real items: {html.escape(best.verdict)} "
+        f"{html.escape(best.assumption)} Over the interval of lam, n<sub>e</sub>/n<sub>r</sub> is "
+        f"between {low:.3g} and {high:.3g}. It takes all loss of variance for a sampling bias, "
+        "and the model for a Gaussian."
+    )
 
 
 def _row(audit: Any, name: str) -> str:
@@ -198,13 +218,12 @@ def _by_generation(audit: Any) -> Any:
     table = audit.table
     for ax, name in zip(axes, names, strict=True):
         values = table[name].to_numpy(float)
+        bars = np.abs(table[[f"{name}_low", f"{name}_high"]].to_numpy(float).T - values)
         if name in audit.floors:
             low, high = (audit.floors[f"{name}_{end}"] for end in ("low", "high"))
             ax.axhspan(low, high, color="#bdbdbd", lw=0, zorder=0)
-            bars = np.abs(table[[f"{name}_low", f"{name}_high"]].to_numpy(float).T - values)
         else:
             ax.axhline(1.0, color="#bdbdbd", lw=3, zorder=0)
-            bars = None
         ax.errorbar(table["generation"], values, yerr=bars, color="#000000", lw=0.8, fmt="o-")
         ax.set(title=name, xlabel="generation")
         ax.margins(x=0.1)

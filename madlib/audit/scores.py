@@ -178,7 +178,8 @@ def text_scores(real: list[str], synthetic: list[str], alphabet: str) -> dict[st
         `distinct_trigrams`, the number of different character trigrams; `distinct_words`;
         `words_lost`, the share of the words that occur 5 times in the real passages and not in the
         others; `bits_per_character` of the others under a trigram model of the real passages, None
-        for alphabets of more than 100 symbols.
+        for alphabets of more than 100 symbols. The last two have bands, of words and of passages
+        that are independent.
     """
     words, others = (metrics.whole_words(*passages) for passages in (real, synthetic))
     frequent = {word for word, count in collections.Counter(words).items() if count >= 5}
@@ -191,11 +192,14 @@ def text_scores(real: list[str], synthetic: list[str], alphabet: str) -> dict[st
             for passages in (real, synthetic)
         )
         log_prob = model.log_prob(model.fit(None, Samples.of(points)), new)
-        bits = float(-log_prob.mean() / PASSAGE / np.log(2))
+        per_passage = -np.asarray(log_prob) / PASSAGE / np.log(2)
+        bits = _band(per_passage.mean(), per_passage.std(ddof=1) / np.sqrt(len(per_passage)))
+    n_frequent = max(len(frequent), 1)
+    lost = len(frequent - {*others}) / n_frequent
     return {
         "distinct_trigrams": float(len(trigrams)),
         "distinct_words": float(len({*others})),
-        "words_lost": len(frequent - {*others}) / max(len(frequent), 1),
+        "words_lost": _band(lost, np.sqrt(lost * (1 - lost) / n_frequent)),
         "bits_per_character": bits,
     }
 

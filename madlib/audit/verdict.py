@@ -1,10 +1,13 @@
 r"""A verdict on a sequence of generations: degrading, stable or undecided.
 
-*Degrading*: variance is lost from one generation to the next, or the distance from the real items
-grows, or entropy, recall or coverage fall, each beyond what chance does once in thousands of
-audits; and, over four generations or more, the second half still goes the same way. *Stable*: no
-such sign, and a loss of a tenth of the variance per generation is excluded. A set that is worse
-than real items from the first generation on, and gets no worse, is no sign.
+*Degrading*, of the models that were seen: variance is lost from one generation to the next, or the
+distance from the real items grows, or entropy, recall or coverage fall, each beyond what chance
+does once in thousands of audits; and, over four generations or more, the second half still goes the
+same way. *Stable*: no such sign, and a loss of a tenth of the variance per generation is excluded.
+A set that is worse than real items from the first generation on, and gets no worse, is no sign.
+
+`lam` is of the rule that made them: another run of it, with other noise, keeps the same share. A
+loop may so have lost variance by chance and for good while the interval of `lam` holds 1.
 """
 
 import math
@@ -12,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from madlib.metrics import Evidence
 
@@ -37,11 +41,69 @@ class Trend(NamedTuple):
         return value, low, high
 
 
-def trend(variance: NDArray, se: NDArray) -> Trend:
-    """Weighted regression of log variances [T] with relative standard errors [T] on t.
+def increment_noise(
+    se: NDArray, n: NDArray, *, trained: bool = False, n_train: int | None = None
+) -> NDArray:
+    r"""Covariance [T, T] of the noise of $\Delta_t = \log v_t - \log v_{t-1}$, t = 1 to T.
 
-    Where the points scatter more than their errors allow, as models do that are trained anew, the
-    error of the slope grows with the scatter.
+    A model is fitted to finitely many items, and all later models inherit the noise of that fit:
+    the log variance of the models is a random walk about $t \log \lambda$. Each set adds the noise
+    of its own sampling, of relative standard error $s_t$ in n_t items,
+
+    $$ \log v_t = \log m_t + e_t, \quad \log m_t = \log m_{t-1} + \log \lambda + w_t,
+       \quad \operatorname{Var} e_t = s_t^2, $$
+
+    where $s_t^2 = 2/(n_t d_\mathrm{eff})$ for a normal distribution. A model that was trained on
+    the items of the set before, as is assumed unless `n_train` is given, has $w_t = e_{t-1}$, and
+    the increment is $\log \lambda + e_t$. One that was trained on `n_train` other items has
+    $\operatorname{Var} w_t = s_{t-1}^2 n_{t-1} / n_\mathrm{train}$, and $e_{t-1}$ stays. Derived.
+
+    Args:
+        se: [T + 1], relative standard errors of the variances of the real items and the sets.
+        n: [T + 1], numbers of items.
+        trained: whether generation 1 was trained on these real items, and not on others.
+        n_train: number of items that generation 1 and all later ones were trained on, where the
+            sets are others. Generation 1 is otherwise taken to have had as many as its own set.
+    """
+    se = np.maximum(se, 1e-9)
+    inherited = np.full(len(n) - 1, n_train is None)
+    inherited[0] = trained
+    own = np.eye(len(se))[1:] - ~inherited[:, None] * np.eye(len(se))[:-1]
+    fits = np.where(inherited, 0.0, se[:-1] ** 2 * n[:-1] / (n_train or n[1]))
+    return own * se**2 @ own.T + np.diag(fits)
+
+
+def trend(variance: NDArray, noise: NDArray) -> Trend:
+    r"""Variance kept per generation, by generalized least squares of the increments of its log.
+
+    $\log \hat\lambda = 1^\top \Omega^{-1} \Delta / 1^\top \Omega^{-1} 1$, with the error
+    $(1^\top \Omega^{-1} 1)^{-1/2}$. Of more than two generations the first is left out, which may
+    lose what its model cannot express. Increments that scatter more than $\Omega$ allows, as those
+    of networks that are trained anew do, give the error themselves, with Student's t.
+
+    Args:
+        variance: [T + 1], of the real items and of T sets.
+        noise: [T, T], $\Omega$, of `increment_noise`.
+    """
+    first = 1 if len(variance) > 3 else 0
+    steps, weight = np.diff(np.log(variance))[first:], np.linalg.inv(noise[first:, first:])
+    information = weight.sum()
+    slope = weight.sum(axis=0) @ steps / information
+    rest, degrees = steps - slope, max(len(steps) - 1, 1)
+    scatter = rest @ weight @ rest / degrees
+    error = np.sqrt(max(scatter, 1.0) / information)
+    degrees = degrees if scatter > 1 else 1e9  # Student's t, or the normal distribution
+    ends = slope + special.stdtrit(degrees, 0.95) * error * np.array([-1, 1])
+    low, high = np.exp(ends.clip(-690, 690))
+    z = np.copysign(special.ndtri(special.stdtr(degrees, -abs(slope / error))), slope)
+    return Trend(float(np.exp(slope)), float(low), float(high), float(z))
+
+
+def falls(variance: NDArray, se: NDArray) -> float:
+    """z statistic of a weighted regression of log variances [T], errors se [T], on t.
+
+    Of these models, whatever made them differ: equal ones give a standard normal distribution.
+    Where points scatter more than their errors allow, the error of the slope grows with them.
     """
     t, weight = np.arange(len(variance)), 1 / np.maximum(se, 1e-9) ** 2
     gaps, logs = t - np.average(t, weights=weight), np.log(variance)
@@ -49,9 +111,7 @@ def trend(variance: NDArray, se: NDArray) -> Trend:
     slope = weight * gaps @ logs / information
     rest = logs - np.average(logs, weights=weight) - slope * gaps
     scatter = weight @ rest**2 / (len(t) - 2) if len(t) > 2 else 1.0
-    error = np.sqrt(max(scatter, 1.0) / information)
-    low, high = np.exp(slope + 1.645 * error * np.array([-1, 1]))
-    return Trend(float(np.exp(slope)), float(low), float(high), float(slope / error))
+    return float(slope * np.sqrt(information / max(scatter, 1.0)))
 
 
 def signs(
@@ -68,10 +128,10 @@ def signs(
     n = len(distance)
     found = []
     first = 1 if n > 2 else 0  # what the first model lost at once is no trend.
-    kept = trend(variance[first:], se[first:])
     logs = np.log(variance[first:])
-    if kept.z < -Z_ALARM and _goes_on(-logs):
-        found.append(f"variance falls to {kept.lam:.3g} of itself with each generation")
+    if falls(variance[first:], se[first:]) < -Z_ALARM and _goes_on(-logs):
+        since = "generation 1" if first else "the real items"
+        found.append(f"variance fell to {np.exp(logs[-1] - logs[0]):.3g} of that of {since}")
     if n > 1 and distance[-1, 1] > distance[0, 2] and _goes_on(distance[:, 0]):
         ratio = distance[-1, 0] / max(distance[0, 0], np.finfo(float).tiny)
         found.append(f"the distance from the real items grew {ratio:.3g} times since generation 1")
@@ -91,17 +151,16 @@ def verdict(found: list[str], kept: Trend, told_apart: bool, n_generations: int)
 
 
 def definitions(
-    variance: NDArray, se: NDArray, distance: NDArray, tail: NDArray, outside: NDArray
+    kept: Trend, distance: NDArray, tail: NDArray, outside: NDArray
 ) -> dict[str, bool | None]:
     """Of the eight definitions of collapse those that sets of items can decide; None where unsure.
 
     Args:
-        variance, se: as in `signs`.
+        kept: of the variance.
         distance: [T, 2], and its standard error.
         tail: [T, 2], share of the real tail that is left, and its standard error.
         outside: [T, 2], share of items outside the real manifold, and its standard error.
     """
-    kept = trend(variance, se)
     many = 10**6  # so that Student's t is normal
     slope = -np.log(kept.lam)
 

@@ -24,7 +24,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
 from madlib import theory
@@ -60,9 +60,9 @@ class Curve(NamedTuple):
         """Expected distance of n items."""
         return float(self.scale * theory.real_data_wasserstein2_squared(n, self.dim))
 
-    def items(self, distance: float) -> float:
-        """The n that are expected at this distance."""
-        return float(theory.effective_sample_size(distance / self.scale, self.dim))
+    def items(self, distance: ArrayLike) -> Points:
+        """The n that are expected at these distances."""
+        return np.asarray(theory.effective_sample_size(np.divide(distance, self.scale), self.dim))
 
 
 class Worth(NamedTuple):
@@ -191,7 +191,7 @@ def worth(
         # trained on it shares the noise.
         floor = (real_curve if low == 0 else own_curve)(m) + (common if trained else 0)
         distances = [excess + floor, low + floor, high + floor]
-        n_e, most, least = (float(f"{real_curve.items(x):.6g}") for x in distances)
+        n_e, most, least = (float(f"{n:.6g}") for n in real_curve.items(distances))
         results.append(Worth(n_e, least, most, *distances))
     return results
 

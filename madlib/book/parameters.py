@@ -119,8 +119,9 @@ def read_given(cell: str, given: Mapping[str, Any], folder: Path) -> dict[str, A
     """The parameters that a caller gives for a chapter, converted, before any of it is executed.
 
     Text is read as a literal of Python or JSON, `1e6` or `[0.9, true]`, unless the annotation is
-    `str`. A `str` named `path` or `..._path` is resolved against the folder of the caller, because
-    a chapter is executed in a folder of its own.
+    `str`. A `str` named `path` or `..._path`, and each of a `list[str]` named `paths` or
+    `..._paths`, is resolved against the folder of the caller, because a chapter is executed in a
+    folder of its own.
 
     Args:
         cell: source of the parameters cell.
@@ -140,9 +141,16 @@ def read_given(cell: str, given: Mapping[str, Any], folder: Path) -> dict[str, A
         if isinstance(value, list) and annotation != "list[str]":
             value = [_literal(item, item) for item in value]
         values[name] = _convert(name, value, annotation)
-        if annotation == "str" and f"_{name}".endswith("_path") and value:
-            values[name] = str(folder / Path(values[name]).expanduser())
+        if annotation == "str" and f"_{name}".endswith("_path"):
+            values[name] = _resolved(values[name], folder)
+        if annotation == "list[str]" and f"_{name}".endswith("_paths"):
+            values[name] = [_resolved(path, folder) for path in values[name]]
     return values
+
+
+def _resolved(path: str, folder: Path) -> str:
+    """A path as seen from a folder; none stays none."""
+    return str(folder / Path(path).expanduser()) if path else ""
 
 
 def _literal(text: Any, default: Any) -> Any:

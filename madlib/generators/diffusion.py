@@ -1,4 +1,4 @@
-r"""Denoising diffusion of labeled vectors with classifier-free guidance (DDPM, Ho et al. 2020).
+r"""Denoising diffusion of vectors, with classifier-free guidance of labels (DDPM, Ho et al. 2020).
 
 A denoiser D(x; \sigma, c) is trained to find an example y of class c in x = y + \sigma noise.
 Sampling solves the probability-flow equation
@@ -37,9 +37,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from madlib.datasets import Samples
-from madlib.errors import AtLeastTwo, Count
+from madlib.errors import AtLeastTwo, Count, Flag, Natural
 from madlib.generators.layers import dense, rebuild, silu, untrained
-from madlib.generators.points import TrainedGenerator
+from madlib.generators.points import TrainedGenerator, unit
 from madlib.generators.training import Training, train
 from madlib.protocols import Space
 
@@ -54,12 +54,12 @@ LABEL_SCALE = 12.0
 
 
 class DiffusionParams(NamedTuple):
-    """A trained diffusion model of C classes; row C of `center` and `spread` is the whole set.
+    """A trained diffusion model of C >= 0 classes; row C of `center` and `spread` is the whole set.
 
     Attributes:
         weights: of the network.
         mean: [d], of the training set.
-        scale: [], its standard deviation, the root mean square over coordinates.
+        scale: [d], its standard deviation, per coordinate or in common.
         center: [C + 1, d], mean of each class, in units of scale from the mean.
         spread: [C + 1, d], variance of each class, in units of scale squared.
         low, high: [d], the bounding box of the training set, to which samples are clipped.
@@ -69,7 +69,7 @@ class DiffusionParams(NamedTuple):
 
     weights: Any
     mean: Float[Array, " d"]
-    scale: Float[Array, ""]
+    scale: Float[Array, " d"]
     center: Float[Array, "classes d"]
     spread: Float[Array, "classes d"]
     low: Float[Array, " d"]
@@ -106,15 +106,16 @@ class Denoiser(eqx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Diffusion(TrainedGenerator):
-    """Class-conditional diffusion model.
+    """Diffusion model, class-conditional where there are classes.
 
     Attributes:
         dim: d.
-        n_classes: C.
+        n_classes: C; without classes there is no guidance, and so no sampling bias.
         width: of the network.
         n_blocks: residual blocks of two layers.
         n_calls: noise levels of sampling, each a call of the network.
         training: minibatches.
+        common_scale: whether all coordinates have one scale, for pixels; else each has its own.
 
     Example:
         >>> model = Diffusion(dim=4, n_classes=2, width=8, training=Training(5, 4, 1e-3))
@@ -125,13 +126,17 @@ class Diffusion(TrainedGenerator):
     """
 
     dim: Count
-    n_classes: Count
+    n_classes: Natural = 0
     width: Count = 128
     n_blocks: Count = 2
     n_calls: AtLeastTwo = 12
     training: Training = Training(n_steps=500, batch_size=128, learning_rate=4e-3, average=0.15)
+    common_scale: Flag = False
 
-    lam_range = (1e-3, 1.0)  # 0 would be guidance without bound.
+    @property
+    def lam_range(self) -> tuple[float, float]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """0 would be guidance without bound."""
+        return (1e-3 if self.n_classes else 1.0, 1.0)
 
     @property
     def space(self) -> Space:
@@ -152,17 +157,21 @@ class Diffusion(TrainedGenerator):
         return dataclasses.replace(network, last=zero)
 
     def fit(self, key: Key[Array, ""], dataset: Samples) -> DiffusionParams:
-        statistics = self._statistics(dataset)
+        return self._train(key, dataset, self._statistics(dataset))
 
+    def _train(
+        self, key: Key[Array, ""], dataset: Samples, statistics: DiffusionParams
+    ) -> DiffusionParams:
         def loss(network: Denoiser, drawn: Any, batch: Any) -> Float[Array, ""]:
             sigma, dropped, noise = drawn
-            label = jnp.where(dropped, self.n_classes, batch.label)
+            none = jnp.full(len(batch.points), self.n_classes)
+            label = jnp.where(dropped, none, batch.label) if self.n_classes else none
             noisy = batch.points + sigma[:, None] * noise
             clean, scale = self._denoise(network, statistics, noisy, sigma, label)
             size = jnp.maximum(jnp.mean(scale**2, axis=1), 1e-20)
             return jnp.mean(jnp.mean((clean - batch.points) ** 2, axis=1) / size)
 
-        standard = (dataset.points - statistics.mean[None, :]) / statistics.scale
+        standard = (dataset.points - statistics.mean[None, :]) / statistics.scale[None, :]
         standard = dataset._replace(points=standard)
         weights = train(key, self.network, loss, standard, self.training, self.noise)
         return statistics._replace(weights=weights)
@@ -184,8 +193,10 @@ class Diffusion(TrainedGenerator):
         return sigma, dropped, jnp.concatenate([half, -half])[:n]
 
     def draw(self, key: Key[Array, ""], params: DiffusionParams, n: int, lam=1.0) -> Samples:
-        """n synthetic examples whose labels have the frequencies of the training set."""
+        """n synthetic examples whose labels, if any, have the frequencies of the training set."""
         k_label, k_points = jax.random.split(key)
+        if not self.n_classes:
+            return Samples.of(self.sample_of(k_points, params, jnp.zeros(n, int)))
         label = jax.random.categorical(k_label, jnp.log(params.frequency), shape=(n,))
         return Samples.of(self.sample_of(k_points, params, label, lam), label)
 
@@ -202,15 +213,18 @@ class Diffusion(TrainedGenerator):
         def step(state: tuple[Array, Array], stage: tuple[Array, ...]) -> tuple[Any, None]:
             points, earlier = state
             sigma, keep, new, old = stage
-            both = jnp.concatenate([points, points]), jnp.full(2 * n, sigma), labels
-            conditional, free = jnp.split(self._denoised(params, *both), 2)
-            clean = free + (conditional - free) / lam
+            if self.n_classes:
+                both = jnp.concatenate([points, points]), jnp.full(2 * n, sigma), labels
+                conditional, free = jnp.split(self._denoised(params, *both), 2)
+                clean = free + (conditional - free) / lam
+            else:
+                clean = self._denoised(params, points, jnp.full(n, sigma), label)
             return (keep * points + new * clean + old * earlier, clean), None
 
         start = SIGMA_MAX * jax.random.normal(key, (n, self.dim))
         stages = multistep(self.n_calls)
         (points, _), _ = jax.lax.scan(step, (start, jnp.zeros_like(start)), stages)
-        points = params.mean[None, :] + params.scale * points
+        points = params.mean[None, :] + params.scale[None, :] * points
         return jnp.clip(points, params.low[None, :], params.high[None, :])
 
     def _denoised(self, params: DiffusionParams, points, sigma, label) -> Float[Array, "n d"]:
@@ -218,15 +232,22 @@ class Diffusion(TrainedGenerator):
         network = rebuild(self.network, params.weights)
         return self._denoise(network, params, points, sigma, label)[0]
 
-    def _statistics(self, dataset: Samples) -> DiffusionParams:
-        """Parameters before training: weighted moments, bounding box and frequencies."""
+    def _statistics(self, dataset: Samples, like: Any = None) -> DiffusionParams:
+        """Parameters before training: weighted moments, bounding box and frequencies.
+
+        In the units of a training set of their own, or in those of other parameters.
+        """
         points, weight, label = dataset
         share = weight / weight.sum()
-        mean = share @ points
-        variance = share @ (points - mean[None, :]) ** 2
-        total = jnp.sqrt(jnp.mean(variance))
-        scale = jnp.where(total > 0, total, 1.0)
-        standard = (points - mean[None, :]) / scale
+        middle = share @ points
+        variance = share @ (points - middle[None, :]) ** 2
+        own = unit(variance, self.common_scale)
+        mean, scale, offset = middle, jnp.where(own > 0, own, 1.0), jnp.zeros(self.dim)
+        if like is not None:
+            mean, scale = like.mean, like.scale
+            offset = (middle - mean) / scale
+        standard = (points - mean[None, :]) / scale[None, :]
+        label = label if self.n_classes else jnp.zeros(len(points), int)
         member = jax.nn.one_hot(label, self.n_classes, axis=0) * share[None, :]
         frequency = member.sum(axis=1)
         within = member / jnp.where(frequency > 0, frequency, 1.0)[:, None]
@@ -235,7 +256,7 @@ class Diffusion(TrainedGenerator):
         spread = jnp.einsum("cn,cnd->cd", within, (standard[None] - center[:, None, :]) ** 2)
         whole = (variance / scale**2)[None, :]
         spread = jnp.where(frequency[:, None] > 0, spread, whole)
-        center = jnp.concatenate([center, jnp.zeros((1, self.dim))])
+        center = jnp.concatenate([center, offset[None, :]])
         spread, box = jnp.concatenate([spread, whole]), (points.min(axis=0), points.max(axis=0))
         return DiffusionParams(None, mean, scale, center, spread, *box, frequency)
 

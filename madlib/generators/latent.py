@@ -1,7 +1,8 @@
 r"""Generators with a latent variable: $x = m + s f(z)$, $z \sim N(0, I)$ and f a network.
 
-m is the mean and s the common standard deviation of the training set. Sampling with bias $\lambda$
-draws the latent variable from $N(0, \lambda I)$ (Alemohammad et al. 2023, Sec. 2).
+m is the mean and s the standard deviation of the training set, per coordinate or in common.
+Sampling with bias $\lambda$ draws the latent variable from $N(0, \lambda I)$ (Alemohammad et al.
+2023, Sec. 2).
 """
 
 from collections.abc import Callable
@@ -24,12 +25,12 @@ class LatentParams(NamedTuple):
     Attributes:
         weights: of all networks, those that only training needs included.
         mean: [d], m.
-        scale: [], s; 0 where the training set was a single point.
+        scale: [d], s; 0 where all points of the training set agreed.
     """
 
     weights: Any
     mean: Float[Array, " d"]
-    scale: Float[Array, ""]
+    scale: Float[Array, " d"]
 
 
 class LatentGenerator(TrainedGenerator):
@@ -38,6 +39,7 @@ class LatentGenerator(TrainedGenerator):
     Attributes:
         n_latent: dimension of z.
         hidden: width of the two hidden layers of each network.
+        common_scale: whether coordinates share a unit, as pixels do, and so one scale.
         network: `network(key)` holds all networks, untrained, and f as its `decoder`.
         loss: `loss(network, noise, batch)`, the mean over a minibatch of standardized points.
         noise: `noise(key)`, random numbers of a minibatch.
@@ -45,6 +47,7 @@ class LatentGenerator(TrainedGenerator):
 
     n_latent: int
     hidden: int
+    common_scale: bool
     network: Callable[..., Any]
     loss: Callable[..., Any]
     noise: Callable[..., Any]
@@ -54,11 +57,11 @@ class LatentGenerator(TrainedGenerator):
         return untrained(key, lambda key: eqx.nn.MLP(n_in, n_out, self.hidden, 2, silu, key=key))
 
     def fit(self, key: Key[Array, ""], dataset: Samples) -> LatentParams:
-        standard, mean, scale = standardize(dataset)
+        standard, mean, scale = standardize(dataset, self.common_scale)
         weights = train(key, self.network, self.loss, standard, self.training, self.noise)
         return LatentParams(weights, mean, scale)
 
     def sample(self, key: Key[Array, ""], params: LatentParams, n: int, lam=1.0) -> Array:
         latent = jnp.sqrt(lam) * jax.random.normal(key, (n, self.n_latent))
         decoder = rebuild(self.network, params.weights).decoder
-        return params.mean[None, :] + params.scale * jax.vmap(decoder)(latent)
+        return params.mean[None, :] + params.scale[None, :] * jax.vmap(decoder)(latent)

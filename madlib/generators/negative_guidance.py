@@ -78,7 +78,8 @@ class SelfGuidedDiffusion(Diffusion):
     """Diffusion model whose denoiser is extrapolated away from that of its own samples.
 
     Attributes:
-        dim, n_classes, width, n_blocks, n_calls, training: as for `Diffusion`, of both models.
+        dim, n_classes, width, n_blocks, n_calls, training, common_scale: as for `Diffusion`, of
+            both models.
         weight: w; 0 is `Diffusion`.
         n_own: samples of base that own is trained on.
         own_lam: their sampling bias.
@@ -97,16 +98,15 @@ class SelfGuidedDiffusion(Diffusion):
         k_base, k_draw, k_own = jax.random.split(key, 3)
         base = super().fit(k_base, dataset)
         drawn = Diffusion.draw(self, k_draw, base, self.n_own, self.own_lam)
-        return base._replace(own=super().fit(k_own, drawn))
+        # In the units of base: one noise level is then the same for both.
+        own = self._train(k_own, drawn, self._statistics(drawn, base))
+        return base._replace(own=own)
 
     def _denoised(self, params: DiffusionParams, points, sigma, label) -> Float[Array, "n d"]:
         clean, own = super()._denoised(params, points, sigma, label), params.own
         if own is None:
             return clean
-        factor = params.scale / own.scale  # from units of one training set to those of the other
-        shift = (params.mean - own.mean)[None, :] / own.scale
-        theirs = super()._denoised(own, shift + factor * points, factor * sigma, label)
-        return clean + self.weight * (clean - (theirs - shift) / factor)
+        return clean + self.weight * (clean - super()._denoised(own, points, sigma, label))
 
 
 @jax.custom_batching.sequential_vmap

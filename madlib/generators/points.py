@@ -66,15 +66,25 @@ def normalization(samples: Samples) -> tuple[Float[Array, " d"], Float[Array, " 
     return mean, jnp.where(variance > 0, jnp.sqrt(variance), 1.0)
 
 
-def standardize(samples: Samples) -> tuple[Samples, Float[Array, " d"], Float[Array, ""]]:
-    """Samples of mean 0 and variance 1 on average over coordinates, their mean [d] and scale [].
+def standardize(
+    samples: Samples, common_scale: bool
+) -> tuple[Samples, Float[Array, " d"], Float[Array, " d"]]:
+    """Samples of mean 0 and variance 1 in each coordinate, their weighted mean [d] and scale [d].
 
-    One scale for all coordinates preserves the proportions of distances. Where all points are
-    identical the scale is 0, so that mean + scale * x is that point for every finite x.
+    A common scale gives variance 1 on average over coordinates instead, and preserves the
+    proportions of distances. Where all points agree in a coordinate (in all of them, if common) the
+    scale is 0, so that mean + scale * x is their value for every finite x.
     """
     share, gaps, mean = _centered(samples)
-    scale = jnp.sqrt(jnp.mean(share @ gaps**2))
-    return samples._replace(points=gaps / jnp.where(scale > 0, scale, 1.0)), mean, scale
+    scale = unit(share @ gaps**2, common_scale)
+    return samples._replace(points=gaps / jnp.where(scale > 0, scale, 1.0)[None, :]), mean, scale
+
+
+def unit(variance: Float[Array, " d"], common_scale: bool) -> Float[Array, " d"]:
+    """Standard deviation of each coordinate [d], or their root mean square for all of them."""
+    if common_scale:
+        return jnp.full_like(variance, jnp.sqrt(jnp.mean(variance)))
+    return jnp.sqrt(variance)
 
 
 def _centered(samples: Samples) -> tuple[Array, Array, Array]:

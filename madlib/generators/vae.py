@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Samples
-from madlib.errors import Count
+from madlib.errors import Count, Flag
 from madlib.generators.latent import LatentGenerator
 from madlib.generators.training import Training
 
@@ -71,6 +71,7 @@ class VAE(LatentGenerator):
         n_latent: latent variables.
         hidden: width of the two hidden layers of the encoder, and of the decoder.
         training: minibatches.
+        common_scale: whether all coordinates have one scale, for pixels; else each has its own.
 
     Example:
         >>> vae = VAE(dim=3, n_latent=2, hidden=8, training=Training(5, 4, 1e-3))
@@ -83,6 +84,7 @@ class VAE(LatentGenerator):
     n_latent: Count = 10
     hidden: Count = 64
     training: Training = Training(n_steps=1000, batch_size=64, learning_rate=8e-3)
+    common_scale: Flag = False
 
     def network(self, key: Key[Array, ""]) -> Autoencoder:
         k_encoder, k_decoder = jax.random.split(key)

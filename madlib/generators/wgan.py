@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from madlib.datasets import Samples
-from madlib.errors import Count, Positive
+from madlib.errors import Count, Flag, Positive
 from madlib.generators.latent import LatentGenerator
 from madlib.generators.training import Training
 
@@ -71,6 +71,7 @@ class WGAN(LatentGenerator):
         learning_rate_ratio: learning rate of the critic over that of the generator.
         training: minibatches. The last weights are taken, as in the papers; averaging them improves
             digits and reduces their variety, which is a sampling bias.
+        common_scale: whether all coordinates have one scale, for pixels; else each has its own.
 
     Example:
         >>> wgan = WGAN(dim=3, n_latent=2, hidden=8, training=Training(5, 4, 1e-3))
@@ -87,6 +88,7 @@ class WGAN(LatentGenerator):
     training: Training = Training(
         n_steps=1500, batch_size=64, learning_rate=1.6e-2, average=0.0, betas=(0.5, 0.99)
     )
+    common_scale: Flag = False
 
     def network(self, key: Key[Array, ""]) -> GeneratorAndCritic:
         k_generator, k_critic = jax.random.split(key)

@@ -48,7 +48,7 @@ class Classifier(eqx.Module):
     Attributes:
         network: of standardized points.
         mean: [d], of the training set.
-        scale: [], its standard deviation, the root mean square over coordinates.
+        scale: [d], its standard deviation, for all coordinates the root mean square.
 
     Example:
         >>> import jax
@@ -63,7 +63,7 @@ class Classifier(eqx.Module):
 
     network: Network
     mean: Float[Array, " d"]
-    scale: Float[Array, ""]
+    scale: Float[Array, " d"]
 
     def features(self, points: Float[Array, "n d"]) -> Float[Array, "n f"]:
         """The last hidden layer, [n, f]."""
@@ -80,7 +80,7 @@ class Classifier(eqx.Module):
         return jnp.mean(self.labels(samples.points) == samples.label)
 
     def _standard(self, points: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        return (points - self.mean[None, :]) / jnp.where(self.scale > 0, self.scale, 1.0)
+        return (points - self.mean[None, :]) / jnp.where(self.scale > 0, self.scale, 1.0)[None, :]
 
 
 @checked
@@ -140,7 +140,7 @@ def _fit(
     noise: float,
     training: Training,
 ) -> Classifier:
-    standard, mean, scale = standardize(samples)
+    standard, mean, scale = standardize(samples, common_scale=True)
 
     def network(key):
         return untrained(key, lambda key: Network(*sizes, key))

@@ -1,9 +1,11 @@
 """Wasserstein distances of the loop's models, all W2 squared, to the target N(mu_0, I_dim)."""
 
+from functools import cache
 from typing import Annotated, Any
 
 import numpy as np
 import scipy
+from numpy.typing import NDArray
 
 from madlib.errors import Count, Rule, Shares, require
 from madlib.protocols import Regime
@@ -230,15 +232,16 @@ def _sizes(regime: Regime, n_ini: Any, n_generations: int, lam: Any = 1.0) -> li
 
 def _one_minus_hyp2f1(a: float, b: float, c: float, x: Any) -> Values:
     """1 - 2F1(a, b; c; x), by its power series at small x, where the difference would cancel."""
-    k = np.arange(1, 13)
-    terms = (
-        scipy.special.poch(a, k)
-        * scipy.special.poch(b, k)
-        / scipy.special.poch(c, k)
-        / scipy.special.factorial(k)
-    )
+    k, terms = _terms_of_hyp2f1(a, b, c)
     series = -np.sum(terms * np.asarray(x)[..., None] ** k, axis=-1)
     return np.where(x < 0.05, series, 1 - scipy.special.hyp2f1(a, b, c, x))
+
+
+@cache
+def _terms_of_hyp2f1(a: float, b: float, c: float) -> tuple[NDArray, NDArray]:
+    """Powers 1 to 12 and their coefficients."""
+    k, poch = np.arange(1, 13), scipy.special.poch
+    return k, poch(a, k) * poch(b, k) / poch(c, k) / scipy.special.factorial(k)
 
 
 def _mean_root_eigenvalue(n_r: Any, n_s: Any, lam: float, dim: int, v: Any, s: Any) -> Array:

@@ -126,7 +126,10 @@ def test_a_cell_is_read_and_not_executed(tmp_path):
     assert read_cell("%matplotlib") == {}
 
 
-GIVEN_CELL = CELL + 'path: str = ""\ntext_path: str = ""\nnames: list[str] = ["a"]'
+PATHS = (
+    'path: str = ""\ntext_path: str = ""\npaths: list[str] = [""]\nset_paths: list[str] = [""]\n'
+)
+GIVEN_CELL = CELL + PATHS + 'names: list[str] = ["a"]'
 
 
 @pytest.mark.parametrize(
@@ -150,6 +153,8 @@ GIVEN_CELL = CELL + 'path: str = ""\ntext_path: str = ""\nnames: list[str] = ["a
         ("text_path", "../text.txt", "/caller/../text.txt"),
         ("text_path", "/text.txt", "/text.txt"),
         ("path", "", ""),
+        ("paths", "['a.npy', '/b.npy', '']", ["/caller/a.npy", "/b.npy", ""]),
+        ("set_paths", ["../1.csv", "2.csv"], ["/caller/../1.csv", "/caller/2.csv"]),
     ],
 )
 def test_what_is_given_is_read_by_the_annotation(name, given, value):
@@ -169,6 +174,7 @@ def test_what_is_given_is_read_by_the_annotation(name, given, value):
         ("lam", "NaN", ["lam must be a finite number"]),
         ("n_grid", "[1", ["n_grid must be a non-empty list[int]; got '[1'"]),
         ("n_grid", "[" * 10_000, ["n_grid must be a non-empty list[int]"]),
+        ("set_paths", "a.npy", ["set_paths must be a non-empty list[str]; got 'a.npy'"]),
         ("keep", "yes", ["keep must be True or False; got 'yes'"]),
         ("n_z", "3", ["parameters of this chapter are seed", "got 'n_z'", "Did you mean"]),
         ("import os; os.abort(); n_s", "5", ["parameters of this chapter are", "got 'import os"]),

@@ -80,7 +80,7 @@ def class_spread(model, target):
 
 
 def scale(model, target):
-    return model.params.scale
+    return model.params.scale[0]
 
 
 LANGUAGE = LanguageModel(3, 4, context=2, embedding=2, hidden=4, training=Training(4, 2, 1e-2))

@@ -54,7 +54,7 @@ def test_the_sampler_solves_the_flow_to_second_order():
         start = SIGMA_MAX * np.float64(jax.random.normal(key, (400, 3)))
         shrink = np.sqrt((v + SIGMA_MIN**2) / (v + SIGMA_MAX**2)) * v / (v + SIGMA_MIN**2)
         exact = center + (start - center) * shrink
-        exact = np.float64(params.mean) + float(params.scale) * exact
+        exact = np.float64(params.mean) + np.float64(params.scale) * exact
         errors.append(np.sqrt(np.mean((found - exact) ** 2)))
     assert errors[1] < 0.01, errors
     assert 3 < errors[0] / errors[1] < 6, errors
@@ -70,7 +70,7 @@ def test_guidance_moves_class_means_apart():
     for lam in (1.0, 0.5):
         drawn = jnp.arange(4000) % 2
         found = generator.sample_of(jax.random.key(0), params, drawn, lam)
-        found = (np.asarray(found) - np.asarray(params.mean)) / float(params.scale)
+        found = (np.asarray(found) - np.asarray(params.mean)) / np.asarray(params.scale)
         for c in (0, 1):
             own = found[np.asarray(drawn) == c]
             se = own.std(0) / np.sqrt(len(own))
@@ -96,7 +96,7 @@ def test_labels_have_the_weighted_frequencies():
     standard = np.asarray(params.mean + params.scale * params.center[0])
     np.testing.assert_allclose(standard, mean, atol=1e-6)
     variance = own @ (points - mean) ** 2 / own.sum()
-    np.testing.assert_allclose(params.spread[0] * params.scale**2, variance, rtol=1e-4)
+    np.testing.assert_allclose(params.spread[0] * np.square(params.scale), variance, rtol=1e-4)
 
 
 def test_collapse_has_its_limit():
@@ -156,7 +156,7 @@ def test_the_denoiser_learns_the_posterior_mean():
     generator = Diffusion(2, 2, width=32, n_blocks=1, training=training)
     params = jax.jit(generator.fit)(jax.random.key(0), samples)
 
-    scale, mean = float(params.scale), np.asarray(params.mean)
+    scale, mean = float(params.scale[0]), np.asarray(params.mean)
     level = np.exp(rng.uniform(np.log(0.2), np.log(2.0), 2000))
     rows = rng.integers(0, n, 2000)
     clean, own = points[rows], label[rows]
@@ -201,7 +201,7 @@ def loop(generator, lam=1.0, labels=(0, 1, 0, 1), **settings):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: Diffusion(2, 0), ["n_classes must be a whole number", "got 0"]),
+        (lambda: Diffusion(2, -1), ["n_classes must be a whole number", "got -1"]),
         (lambda: Diffusion(2, 2, n_calls=1), ["n_calls must be a whole number from 2", "got 1"]),
         (lambda: loop(SMALL, lam=0.0), ["lam must lie in [0.001, 1]", "got 0"]),
         (lambda: loop(SMALL, lam=np.array([0.5, 0.0])), ["[0.001, 1]"]),

@@ -25,7 +25,7 @@ def trained(generator, decoder, mean, scale):
     if isinstance(generator, WGAN):
         decoder = ScaledNetwork.of(decoder, generator.learning_rate_ratio)
     weights = eqx.filter(dataclasses.replace(network, decoder=decoder), eqx.is_inexact_array)
-    return generator, LatentParams(weights, jnp.asarray(mean), jnp.asarray(scale))
+    return generator, LatentParams(weights, jnp.asarray(mean), jnp.full(len(mean), scale))
 
 
 @each

@@ -25,20 +25,26 @@ def test_normalization_is_weighted():
 def test_standardized_points_have_mean_0_and_variance_1():
     points = jax.random.normal(jax.random.key(0), (50, 2)) * jnp.array([[3.0, 0.1]]) + 100.0
     weight = (jnp.arange(50) % 3).astype(jnp.float32)
-    standard, mean, scale = standardize(Samples(points, weight))
+    standard, mean, scale = standardize(Samples(points, weight), common_scale=True)
     share = np.asarray(weight) / weight.sum()
     np.testing.assert_allclose(share @ np.asarray(standard.points), [0, 0], atol=1e-5)
     variance = share @ np.asarray(standard.points, np.float64) ** 2
     assert variance.mean() == pytest.approx(1, rel=1e-5)
-    back = mean[None, :] + scale * standard.points
+    back = mean[None, :] + scale[None, :] * standard.points
     np.testing.assert_allclose(back, points, rtol=1e-6)
+    standard, own_mean, scale = standardize(Samples(points, weight), common_scale=False)
+    variance = share @ np.asarray(standard.points, np.float64) ** 2
+    np.testing.assert_allclose(variance, [1, 1], rtol=1e-4)
+    assert np.array_equal(own_mean, mean)
+    repeated = np.repeat(np.asarray(points, np.float64), np.asarray(weight, int), axis=0)
+    np.testing.assert_allclose(scale, repeated.std(axis=0), rtol=1e-4)
 
 
 @pytest.mark.parametrize("point", [[0.1, 0.7], [1e6, -1e-6]])
 def test_identical_points_have_scale_0_exactly(point):
     same = Samples.of(jnp.tile(jnp.array(point), (7, 1)))
-    standard, mean, scale = standardize(same)
-    assert scale == 0 and not np.asarray(standard.points).any()
+    standard, mean, scale = standardize(same, common_scale=True)
+    assert not np.asarray(scale).any() and not np.asarray(standard.points).any()
     assert np.array_equal(mean, same.points[0])
 
 

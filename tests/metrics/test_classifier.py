@@ -96,7 +96,7 @@ def test_coordinates_that_do_not_vary_are_no_part_of_the_scale():
     few = metrics.fit_classifier(
         jax.random.key(0), targets.empirical(still, label), training=training
     )
-    assert float(few.scale) == pytest.approx(1e-3 * np.sqrt(points.var(0).sum() / 100), rel=1e-3)
+    assert float(few.scale[0]) == pytest.approx(1e-3 * np.sqrt(points.var(0).sum() / 100), rel=1e-3)
 
 
 def test_a_divergence_is_named():
