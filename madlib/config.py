@@ -118,7 +118,7 @@ def make_loop(
     made, held_out = source(target, **given) if own else (source(**given), None)
     space = made.space
     decided = {"dim": space.dim, "n_symbols": space.n_symbols, "length": space.dim}
-    decided |= {"n_classes": max(1, space.n_classes), "n_points": max(n_ini, per_generation)}
+    decided |= {"n_classes": space.n_classes, "n_points": max(n_ini, per_generation)}
     decided |= {"n_components": 5} | {name: v for name, v in settings.items() if name not in given}
     made_of = make_generator(generator, **{k: v for k, v in decided.items() if k in takes(cls)})
     return made_of, made, _usual(made_of, made, held_out)
