@@ -157,6 +157,7 @@ def phone(visit, request: pytest.FixtureRequest) -> Visit:
     return visit(request.param, PHONE, "dark")
 
 
+@pytest.mark.timeout(3000)  # all chapters, at their smallest
 def test_smoke_preset_builds(smoke_site: Path) -> None:
     for page in pages():
         assert (smoke_site / page).is_file()
