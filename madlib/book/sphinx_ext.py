@@ -45,6 +45,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 import madlib
+from madlib.book import explorer
 from madlib.book.claims import OUTCOMES, Claim, Verdict, ledger, recorded
 from madlib.book.claims_page import Margin, forest, measured
 from madlib.book.figures import format_caption
@@ -53,6 +54,7 @@ from madlib.book.results import results_dir
 
 LOGGER = logging.getLogger(__name__)
 FORMATS = {"pdf": "PDF", "svg": "SVG", "png": "PNG", "csv": "CSV", "json": "JSON", "bib": "BibTeX"}
+EXPLORER = "explorer.html", "madlib.css"
 OURS = {
     "founding": "The founding article",
     "expectation": "An expectation",
@@ -579,6 +581,11 @@ def copy_files(app: Sphinx, error: Exception | None) -> None:
     # MathJax fetches rare macros from here when a formula needs them.
     extensions = "input/tex/extensions"
     shutil.copytree(mathjax / extensions, target / extensions, dirs_exist_ok=True)
+    static = out / "_static"
+    (static / "explorer-data.js").write_text(explorer.script(), "utf-8")
+    form, style = (Path(app.srcdir, "book", "_static", name) for name in EXPLORER)
+    alone = explorer.page(form.read_text("utf-8"), style.read_text("utf-8"))
+    (static / "may-i-mix.html").write_text(alone, "utf-8")
     for old, new in app.config.madlib_redirects.items():
         (out / "book" / f"{old}.html").write_text(REDIRECT.format(new), "utf-8")
 

@@ -121,10 +121,19 @@ def n_e(case: Case, v: Any, s: Any, f: Any) -> tuple[Any, Any, Any]:
     dim = case.dim.reshape(-1, *[1] * np.ndim(v))
     factor = correction(case.worth, dim)
     value, low, high = distance(v, s, f, dim)
-    at = np.stack([value * factor, low, high * factor])
-    found = np.asarray(theory.effective_sample_size(np.maximum(at, real_data(1e18, dim)), dim))
-    found = np.where(s > 0, found, 0)  # a model of one item
+    found = _items(np.stack([value * factor, low, high * factor]), s, dim)
     return found[0, 0], found[2].min(0), found[1].max(0)
+
+
+def n_e_alone(case: Case, v: Any, s: Any, f: Any) -> Any:
+    """The same without bounds, for one effective dimension."""
+    (dim,) = case.dim
+    return _items(distance(v, s, f, dim)[0] * correction(case.worth, dim), s, dim)
+
+
+def _items(at: Any, s: Any, dim: Any) -> Any:
+    found = np.asarray(theory.effective_sample_size(np.maximum(at, real_data(1e18, dim)), dim))
+    return np.where(s > 0, found, 0)  # a model of one item
 
 
 def worth(case: Case) -> tuple[Any, Any, Any]:

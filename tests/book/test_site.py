@@ -5,6 +5,7 @@ import inspect
 import os
 import shutil
 import threading
+import urllib.parse
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,16 +18,13 @@ from conftest import ROOT
 
 import madlib
 from madlib import (
-    FreshData,
-    FullySynthetic,
-    SyntheticAugmentation,
     generators,
     metrics,
     regimes,
     targets,
     theory,
 )
-from madlib.book import build, claims, figures
+from madlib.book import build, claims, explorer, figures
 
 FLAGS = [
     "--no-sandbox",
@@ -250,43 +248,68 @@ def least_contrast(tab) -> float:
     return min(contrasts)
 
 
-def test_explorer_computes_what_theory_does(visit) -> None:
+def test_explorer_says_what_the_planner_does(visit) -> None:
+    """At 200 settings of the page, to the step of its table."""
     tab = visit("book/index.html", DESK, "light").page
-    said = tab.locator(".madlib-explorer-answer").text_content()
-    tab.locator("#explorer input[value=none]").check()
-    assert tab.locator(".madlib-explorer-answer").text_content() != said
-    sizes = {"n_ini": 500, "n_generations": 100, "lam": 0.9}
-    typical = theory.log_variance_moments(
-        np.arange(1, 101), n_ini=500, n_s=2000, lam=0.9, dim=3
-    ).mean
-    for name, regime in (
-        ("none", FullySynthetic(2000)),
-        ("fixed", SyntheticAugmentation(2000)),
-        ("fresh", FreshData(500, 2000)),
-    ):
-        rows = tab.evaluate(
-            "regime => document.getElementById('explorer')"
-            ".loop({regime, n_r: 500, n_s: 2000, lam: 0.9, dim: 3})",
-            name,
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        axes = {"lam": explorer.LAM, "dim": explorer.DIM, "n_r": explorer.N_R, "n_s": explorer.N_S}
+        setting = {name: axis[rng.integers(len(axis))] for name, axis in axes.items()}
+        regime = explorer.REGIMES[rng.integers(4)]
+        query = urllib.parse.urlencode(setting | {"regime": regime})
+        said = tab.evaluate(
+            """query => {
+                const form = document.getElementById("explorer");
+                form.restore(query);
+                const rows = form.show(), n_s = Number(new URLSearchParams(query).get("n_s"));
+                return rows.find(row => row.n_s === n_s).ratios;
+            }""",
+            query,
         )
-        distance = theory.wasserstein2_squared(regime, dim=3, **sizes)
-        variance = np.exp(typical / 3) if name == "none" else theory.moments(regime, **sizes).s
-        np.testing.assert_allclose([row["distance"] for row in rows], distance, rtol=1e-9)
-        np.testing.assert_allclose([row["variance"] for row in rows], variance, rtol=1e-9)
+        plan = madlib.plan(regime=regime, **setting)
+        expected = [*(one.n_e_over_n_r for one in plan.rounds[:2]), plan.n_e_over_n_r]
+        np.testing.assert_allclose(said, expected, rtol=3e-4, atol=1e-9, err_msg=query)
+    command = tab.locator(".madlib-explorer-command").text_content()
+    assert (
+        command
+        == "madlib plan "
+        + " ".join(
+            f"--{name.replace('_', '-')} {setting[name]:g}"
+            if name == "lam"
+            else f"--{name.replace('_', '-')} {setting[name]}"
+            for name in ("n_r", "n_s", "lam", "dim")
+        )
+        + f" --regime {regime}"
+    )
 
 
-def test_explorer_knows_the_border(visit) -> None:
+def test_explorer_answers_in_words_and_keeps_its_state(visit) -> None:
     tab = visit("book/index.html", DESK, "light").page
-    tab.locator("input[name=n_r]").fill("3.5")
-    said = tab.locator(".madlib-explorer-answer").text_content()
-    border = theory.admissible_n_s(round(10**3.5), dim=10, lam=0.9)
-    assert f"up to about {border:.0f} of them" in said.replace(",", "")
-    tab.locator("#explorer input[value=none]").check()
-    said = tab.locator(".madlib-explorer-answer").text_content()
-    assert "generation 100 is as far" in said  # n_s = 1000 in ten dimensions
-    tab.locator("input[name=n_s]").fill("2")
-    said = tab.locator(".madlib-explorer-answer").text_content()
-    assert "generation 10 is as far" in said and "no closed form says" in said
+    answer = tab.locator(".madlib-explorer-answer")
+    assert "200,000 synthetic items harm after one round" in answer.text_content()
+    tab.locator("input[name=lam]").fill("1")
+    tab.locator("input[name=lam]").blur()
+    assert "help after one round" in answer.text_content()
+    assert "no number of them harms" in answer.text_content()
+    tab.locator("[data-of=n_s]").press("ArrowRight")
+    assert "500,000 synthetic items" in answer.text_content()
+    assert tab.locator("[data-of=n_s]").get_attribute("aria-valuetext") == "500,000"
+    tab.locator("#explorer input[value=fully_synthetic]").check()
+    assert "harm after one round" in answer.text_content()
+    tab.locator("#explorer button[data-do=link]").click()
+    address, said = tab.url, answer.text_content()
+    assert "regime=fully_synthetic" in address
+    tab.goto("about:blank")
+    tab.goto(address)
+    assert answer.text_content() == said
+    with tab.expect_download() as download:
+        tab.locator("#explorer button[data-do=csv]").click()
+    rows = Path(download.value.path()).read_text().splitlines()
+    assert rows[0] == "n_s,after 1 round,after 5 rounds,limit"
+    assert len(rows) == 1 + len(explorer.N_S)
+    with tab.expect_download() as download:
+        tab.locator("#explorer button[data-do=png]").click()
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
 
 
 def test_one_button_shows_all_code_and_each_fold_opens_by_itself(visit) -> None:
