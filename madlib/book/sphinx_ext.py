@@ -168,12 +168,15 @@ class Table(SphinxDirective):
         return [Slot(kind="table", label=self.arguments[0], columns=columns, where=where)]
 
 
+_LARGEST = "largest"
+
+
 def table_rows(
     text: str, columns: Sequence[str], where: Mapping[str, Sequence[str]]
 ) -> list[list[str]]:
     """Cells of a table in CSV: those columns of the rows that have one of the values everywhere.
 
-    Numbers have three digits.
+    The value `largest` stands for the largest number of its column. Numbers have three digits.
 
     Raises:
         ExtensionError: where the table has no such column or row.
@@ -187,7 +190,14 @@ def table_rows(
     known = list(rows[0]) if rows else []
     for name in {*columns, *where} - {*known}:
         raise ExtensionError(f"the table has no column {name!r}; it has {', '.join(known)}.")
-    chosen = [row for row in rows if all(row[key] in values for key, values in where.items())]
+    most = {
+        key: max((row[key] for row in rows), key=float) for key in where if _LARGEST in where[key]
+    }
+    chosen = [
+        row
+        for row in rows
+        if all(row[key] in {*values, most.get(key)} for key, values in where.items())
+    ]
     if not chosen:
         raise ExtensionError(f"the table has no row with {where}.")
     return [[_three_digits(row[name]) for name in columns] for row in chosen]

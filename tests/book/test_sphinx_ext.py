@@ -113,6 +113,7 @@ def test_a_table_has_the_columns_and_rows_that_are_asked_for() -> None:
     rows = sphinx_ext.table_rows(text, ["score", "level"], where)
     assert rows == [["loss", "1.2e-07"], ["mean", "none"]]
     assert sphinx_ext.table_rows(text, ["level"], {"score": ["recall"]}) == [["0.123"]]
+    assert sphinx_ext.table_rows(text, ["score"], {"items": ["largest"]}) == [["loss"], ["mean"]]
     with pytest.raises(ExtensionError, match="has no column 'scores'; it has loop, score"):
         sphinx_ext.table_rows(text, ["level"], {"scores": ["recall"]})
     with pytest.raises(ExtensionError, match="no row"):
