@@ -212,7 +212,8 @@ class Command(SphinxDirective):
 
     required_arguments = 1
     final_argument_whitespace = True
-    option_spec = {"lines": directives.positive_int}  # the first of the output
+    # The first lines of the output, and the characters in one.
+    option_spec = {"lines": directives.positive_int, "width": directives.positive_int}
 
     def run(self) -> list[nodes.Node]:
         given = ["-m", "madlib", *self.arguments[0].split()]
@@ -221,7 +222,8 @@ class Command(SphinxDirective):
             raise self.error(done.stderr)
         lines = [f"$ {' '.join(given[1:])}", "", *done.stdout.splitlines()]
         lines = lines[: self.options["lines"] + 2] if "lines" in self.options else lines
-        shown = "\n".join(textwrap.fill(line, 76, subsequent_indent="  ") for line in lines)
+        width = self.options.get("width", 76)
+        shown = "\n".join(textwrap.fill(line, width, subsequent_indent="  ") for line in lines)
         return [nodes.literal_block(shown, shown, language="console")]
 
 
