@@ -114,7 +114,7 @@ def neighbor_scores(
     def scores(real: NDArray, synthetic: NDArray) -> dict[str, float]:
         k = min(5, len(real) - 1)
         found = metrics.manifold_scores(real, synthetic, k=k)._asdict()
-        found["mmd_squared"] = metrics.mmd_squared(real, synthetic, bandwidth=bandwidth)
+        found["mmd_squared"] = float(metrics.mmd_squared(real, synthetic, bandwidth=bandwidth))
         found["entropy"] = metrics.knn_entropy(synthetic, k=k)
         found["effective_rank"] = metrics.effective_rank(synthetic)
         return {name: float(value) for name, value in found.items()}

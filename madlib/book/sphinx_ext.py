@@ -9,6 +9,7 @@ stand in one place, and are read from there. Directives:
 * `{madlib-scoreboard}`: how many claims there are of each verdict;
 * `{madlib-gallery}`: every figure, small, with its caption and files;
 * `{madlib-figure} fig-...`: a figure of a chapter, on another page;
+* `{madlib-table} fig-...`: columns and rows of the table behind a figure;
 * `{madlib-api} madlib.regimes`: the public names of a module, from their docstrings;
 * `{madlib-build}`: versions, machine and the seconds of each chapter;
 * the role `{madlib-source}` with a key of the references: a link to the claims of that work.
@@ -18,6 +19,7 @@ them while it reads. They are in `$MADLIB_RESULTS`; a plain build puts them besi
 """
 
 import ast
+import csv
 import functools
 import html
 import importlib
@@ -30,7 +32,7 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -154,12 +156,66 @@ class Later(SphinxDirective):
         return [Slot(kind=self.name.removeprefix("madlib-"), label="".join(self.arguments))]
 
 
+class Table(SphinxDirective):
+    """Columns and rows of the table behind a figure: numbers that nobody typed."""
+
+    required_arguments = 1
+    option_spec = {"columns": directives.unchanged_required, "where": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        """Leave a slot: `columns: a, b` and `where: a = x or y, b = 1`."""
+        columns = [name.strip() for name in self.options["columns"].split(",")]
+        pairs = [pair.split("=") for pair in self.options.get("where", "").split(",") if pair]
+        where = {key.strip(): [it.strip() for it in of.split(" or ")] for key, of in pairs}
+        return [Slot(kind="table", label=self.arguments[0], columns=columns, where=where)]
+
+
+_LARGEST = "largest"
+
+
+def table_rows(
+    text: str, columns: Sequence[str], where: Mapping[str, Sequence[str]]
+) -> list[list[str]]:
+    """Cells of a table in CSV: those columns of the rows that have one of the values everywhere.
+
+    The value `largest` stands for the largest number of its column. Numbers have three digits.
+
+    Raises:
+        ExtensionError: where the table has no such column or row.
+
+    Example:
+        >>> from madlib.book import sphinx_ext
+        >>> sphinx_ext.table_rows("a,b\\nx,0.12345\\ny,none\\n", ["b"], {"a": ["x", "y"]})
+        [['0.123'], ['none']]
+    """
+    rows = list(csv.DictReader(text.splitlines()))
+    known = list(rows[0]) if rows else []
+    for name in {*columns, *where} - {*known}:
+        raise ExtensionError(f"the table has no column {name!r}; it has {', '.join(known)}.")
+    most = {
+        key: max((row[key] for row in rows), key=float) for key in where if _LARGEST in where[key]
+    }
+    chosen = [
+        row
+        for row in rows
+        if all(row[key] in {*values, most.get(key)} for key, values in where.items())
+    ]
+    if not chosen:
+        raise ExtensionError(f"the table has no row with {where}.")
+    return [[_three_digits(row[name]) for name in columns] for row in chosen]
+
+
+def _three_digits(cell: str) -> str:
+    return f"{float(cell):.3g}" if re.fullmatch(r"-?\d*\.?\d+(e-?\d+)?", cell) else cell
+
+
 class Command(SphinxDirective):
     """A `madlib` command and what it prints, computed when the page is read."""
 
     required_arguments = 1
     final_argument_whitespace = True
-    option_spec = {"lines": directives.positive_int}  # the first of the output
+    # The first lines of the output, and the characters in one.
+    option_spec = {"lines": directives.positive_int, "width": directives.positive_int}
 
     def run(self) -> list[nodes.Node]:
         given = ["-m", "madlib", *self.arguments[0].split()]
@@ -168,7 +224,8 @@ class Command(SphinxDirective):
             raise self.error(done.stderr)
         lines = [f"$ {' '.join(given[1:])}", "", *done.stdout.splitlines()]
         lines = lines[: self.options["lines"] + 2] if "lines" in self.options else lines
-        shown = "\n".join(textwrap.fill(line, 76, subsequent_indent="  ") for line in lines)
+        width = self.options.get("width", 76)
+        shown = "\n".join(textwrap.fill(line, width, subsequent_indent="  ") for line in lines)
         return [nodes.literal_block(shown, shown, language="console")]
 
 
@@ -386,6 +443,19 @@ class FillSlots(SphinxPostTransform):
             caption += _raw(f" {self._numbered_link(docname, label)}", inline=True)
         return [figure]
 
+    def _table(self, slot: Slot) -> list[nodes.Node]:
+        path = results_dir() / "figures" / f"{slot['label']}.csv"
+        if not path.is_file():
+            LOGGER.warning(f"no chapter saves {slot['label']}", location=self.env.docname)
+            return []
+        cells = table_rows(path.read_text("utf-8"), slot["columns"], slot["where"])
+        head = "".join(f"<th scope=col>{html.escape(name)}</th>" for name in slot["columns"])
+        body = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in cells
+        )
+        look = "table madlib-numbers"
+        return [_raw(f'<table class="{look}"><thead><tr>{head}</tr></thead>{body}</table>')]
+
     def _gallery(self, slot: Slot) -> list[nodes.Node]:
         cards = nodes.container(classes=["madlib-gallery"])
         for label, (docname, figure) in _figures(self.app).items():
@@ -600,6 +670,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         ("checks", Claims),
         ("api", Api),
         ("command", Command),
+        ("table", Table),
     ):
         app.add_directive(f"madlib-{name}", directive)
     app.add_role("madlib-source", Source())

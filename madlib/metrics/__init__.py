@@ -34,6 +34,7 @@ from madlib.metrics.laws import (
     total_variation,
     wasserstein2_squared,
 )
+from madlib.metrics.monitors import HARM, Alarm, first_alarm, point_scores
 from madlib.metrics.recorded import (
     ClassScores,
     Examples,
@@ -59,9 +60,11 @@ from madlib.metrics.samples import (
     recall,
     sliced_wasserstein2_squared,
 )
-from madlib.metrics.words import NgramScores, whole_words, word_scores
+from madlib.metrics.words import NgramScores, ngram_scores, whole_words, word_scores
 
 __all__ = [
+    "HARM",
+    "Alarm",
     "ClassScores",
     "Classifier",
     "Evidence",
@@ -86,6 +89,7 @@ __all__ = [
     "entangled_modes",
     "entropy",
     "excess_risk",
+    "first_alarm",
     "fit_classifier",
     "frechet_distance",
     "hallucinated_data",
@@ -103,9 +107,11 @@ __all__ = [
     "modal_variance",
     "mode_weights",
     "n_modes",
+    "ngram_scores",
     "normal_divergence",
     "novelty",
     "of_params",
+    "point_scores",
     "precision",
     "recall",
     "scaling_law_change",

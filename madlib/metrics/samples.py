@@ -206,7 +206,9 @@ def sliced_wasserstein2_squared(
 
 
 @checked
-def mmd_squared(real: Any, synthetic: Any, *, bandwidth: Positive | None = None) -> float:
+def mmd_squared(
+    real: Any, synthetic: Any, *, bandwidth: Positive | None = None
+) -> Float[Array, ""]:
     r"""Maximum mean discrepancy squared, unbiased, with a Gaussian kernel (Gretton et al. 2012).
 
     $E k(x, x') + E k(y, y') - 2 E k(x, y)$ over pairs of different points, with
@@ -216,20 +218,23 @@ def mmd_squared(real: Any, synthetic: Any, *, bandwidth: Positive | None = None)
     Args:
         real: points [n, d], n >= 2.
         synthetic: points [m, d], m >= 2.
-        bandwidth: h; by default the median distance between the first 1,000 real points.
+        bandwidth: h; by default the median distance between the first 1,000 real points. Traced
+            points need it.
 
     Example:
         >>> from madlib import metrics
-        >>> round(metrics.mmd_squared([[0], [0]], [[2], [2]], bandwidth=1), 4)
+        >>> round(float(metrics.mmd_squared([[0], [0]], [[2], [2]], bandwidth=1)), 4)
         1.7293
     """
     real, synthetic, unit = _two_sets(real, synthetic, 1)
     if bandwidth is None:
+        traced = isinstance(real, Tracer)
+        require(not traced, "traced points need a bandwidth", None, "Pass their median distance.")
         gaps = scipy.spatial.distance.pdist(np.asarray(real[:1000], float))
         bandwidth = unit * float(np.median(gaps)) or 1.0
     n, m, h = len(real), len(synthetic), jnp.asarray(bandwidth / unit, real.dtype)
     within = [(_kernel_sum(x, x, h) - len(x)) / len(x) / (len(x) - 1) for x in (real, synthetic)]
-    return float(sum(within) - 2 * _kernel_sum(real, synthetic, h) / n / m)
+    return sum(within) - 2 * _kernel_sum(real, synthetic, h) / n / m
 
 
 @checked

@@ -48,19 +48,37 @@ class NgramScores(eqx.Module):
 
     def __call__(self, model: Model, target: Target) -> dict[str, Array]:
         del target
-        symbols = model.samples(self.n_samples).points.astype(jnp.uint32)
-        scores = {}
-        for n in self.orders:
-            n_places = symbols.shape[1] - n + 1
-            code = jnp.zeros((len(symbols), n_places), jnp.uint32)
-            for i in range(n):
-                code = code * np.uint32(self.n_symbols) + symbols[:, i : i + n_places]
-            code = jnp.sort(code.ravel())
-            # Where a run begins and ends, by bisection: running maxima take long to compile.
-            first, after = (jnp.searchsorted(code, code, side) for side in ("left", "right"))
-            scores[f"distinct_{n}"] = jnp.mean(first == jnp.arange(code.size))
-            scores[f"entropy_{n}"] = -jnp.mean(jnp.log2((after - first) / code.size))
-        return scores
+        return ngram_scores(model.samples(self.n_samples).points, self.n_symbols, self.orders)
+
+
+def ngram_scores(
+    passages: Any, n_symbols: int, orders: tuple[int, ...] = (2, 3, 4)
+) -> dict[str, Array]:
+    """The scores of `NgramScores` of given passages, inside `jax.jit` as outside.
+
+    Args:
+        passages: [n, length], the numbers of their symbols.
+        n_symbols, orders: as there.
+
+    Example:
+        >>> from madlib import metrics
+        >>> scores = metrics.ngram_scores([[0, 1, 0, 1]], n_symbols=2, orders=(1,))
+        >>> [round(float(score), 4) for score in scores.values()]
+        [0.5, 1.0]
+    """
+    symbols = jnp.asarray(passages).astype(jnp.uint32)
+    scores = {}
+    for n in orders:
+        n_places = symbols.shape[1] - n + 1
+        code = jnp.zeros((len(symbols), n_places), jnp.uint32)
+        for i in range(n):
+            code = code * np.uint32(n_symbols) + symbols[:, i : i + n_places]
+        code = jnp.sort(code.ravel())
+        # Where a run begins and ends, by bisection: running maxima take long to compile.
+        first, after = (jnp.searchsorted(code, code, side) for side in ("left", "right"))
+        scores[f"distinct_{n}"] = jnp.mean(first == jnp.arange(code.size))
+        scores[f"entropy_{n}"] = -jnp.mean(jnp.log2((after - first) / code.size))
+    return scores
 
 
 def whole_words(*passages: str) -> list[str]:

@@ -104,3 +104,17 @@ def test_docstrings_become_restructuredtext() -> None:
     Then ``done`` \\\\\\\\.
     """
     assert lines == inspect.cleandoc(expected).splitlines()
+
+
+def test_a_table_has_the_columns_and_rows_that_are_asked_for() -> None:
+    rows = "flow,recall,100,0.123456\nflow,loss,400,1.2e-7\nflow,mean,400,none\n"
+    text = f"loop,score,items,level\n{rows}"
+    where = {"score": ["loss", "mean"], "items": ["400"]}
+    rows = sphinx_ext.table_rows(text, ["score", "level"], where)
+    assert rows == [["loss", "1.2e-07"], ["mean", "none"]]
+    assert sphinx_ext.table_rows(text, ["level"], {"score": ["recall"]}) == [["0.123"]]
+    assert sphinx_ext.table_rows(text, ["score"], {"items": ["largest"]}) == [["loss"], ["mean"]]
+    with pytest.raises(ExtensionError, match="has no column 'scores'; it has loop, score"):
+        sphinx_ext.table_rows(text, ["level"], {"scores": ["recall"]})
+    with pytest.raises(ExtensionError, match="no row"):
+        sphinx_ext.table_rows(text, ["level"], {"score": ["precision"]})

@@ -651,7 +651,7 @@ def test_mmd_by_a_double_loop():
     moved = (far + unit * x.astype(float) for x in (real, synthetic))
     assert metrics.mmd_squared(*moved, bandwidth=1.3 * unit) == pytest.approx(expected, abs=1e-5)
     gaps = np.linalg.norm(real[:, None] - real, axis=2)[np.triu_indices(30, 1)]
-    default = metrics.mmd_squared(real, synthetic, bandwidth=float(np.median(gaps)))
+    default = float(metrics.mmd_squared(real, synthetic, bandwidth=float(np.median(gaps))))
     assert metrics.mmd_squared(real, synthetic) == pytest.approx(default, abs=1e-6)
     sets = [normal_sets(seed, 40, 40, 2) for seed in range(100)]
     values = np.array([metrics.mmd_squared(*pair, bandwidth=1.0) for pair in sets])
