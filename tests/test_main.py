@@ -32,8 +32,8 @@ FORMATS = ("json", "pdf", "svg", "png")
         (["simulate", "--regime", "FullySynthetic", "--n-s", "9", "--dim", "x"], "'--dim'"),
         (["simulate", "--reg", "FullySynthetic", "--n-s", "9"], "No such option '--reg'"),
         (
-            ["simulate", "--regime", "FullySynthetic", "--n-s", "9", "--set", "hiden", "3"],
-            "settings are ddof, dim, exact; got hiden",
+            ["simulate", "--regime", "FullySynthetic", "--n-s", "9", "--set", "breadth", "3"],
+            "settings are ddof, dim, exact; got breadth",
         ),
         (
             ["simulate", "--regime", "FullySynthetic", "--n-s", "9", "--target", "no.npy"],
