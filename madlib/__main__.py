@@ -112,7 +112,7 @@ def simulate(
     import pandas as pd
 
     import madlib
-    from madlib.config import make_loop, make_regime
+    from madlib.config import make_loop, make_regime, plain
 
     seed = Rule(0, 2**32 - 1, whole=True)("seed", seed)
     numbers = {name: options.pop(name) for name in ("n_r", "n_s", "n", "memory")}
@@ -120,18 +120,16 @@ def simulate(
     made = make_regime(regime, **numbers)
     named = {name: options.pop(name) for name in ("dim", "ddof")}
     settings = {name: v for name, v in named.items() if v is not None}
-    settings |= {name: _literal(text) for name, text in given}
-    n_ini, n_generations = options["n_ini"], options["n_generations"]
-    each = numbers.get("n_r", 0) + numbers.get("n_s", 0)
-    all_of_it = n_ini + each * (n_generations if "accumulate" in regime.lower() else 1)
-    parts = make_loop(generator, target, n_ini, all_of_it * numbers.get("memory", 1), settings)
+    settings |= {name: plain(name, text) for name, text in given}
+    n_points = options["n_ini"] + numbers.get("n_r", 0) + numbers.get("n_s", 0)
+    model, real, record = make_loop(generator, target, n_points, settings)
     trajectory = madlib.simulate(
         jax.random.key(seed),
-        parts[0],
+        model,
         made,
-        parts[1],
-        n_replicates=n_replicates or (4 if parts[0].sequential else 1000),
-        record=parts[2],
+        real,
+        n_replicates=n_replicates or (4 if model.sequential else 1000),
+        record=record,
         reduce=functools.partial(np.quantile, q=_LEVELS),
         **options,
     )
@@ -145,14 +143,6 @@ def simulate(
     if out is not None:
         print(_save(out, text, trajectory, made, target), file=sys.stderr)
     print(text, end="")
-
-
-def _literal(text: str) -> Any:
-    """A number where it is one, else the text."""
-    for read in (int, float):
-        with contextlib.suppress(ValueError):
-            return read(text)
-    return text
 
 
 def _save(out: Path, text: str, trajectory: Any, regime: Any, target: str) -> Path:

@@ -1,12 +1,13 @@
 """Parts of a loop from names and numbers, as a command line or a file of settings has them."""
 
+import contextlib
 import dataclasses
 import inspect
+import math
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from madlib import generators, metrics, regimes, targets
@@ -25,7 +26,19 @@ GENERATORS: dict[str, type[Generator]] = {
     for name, cls in vars(generators).items()
     if isinstance(cls, type) and issubclass(cls, Generator)
 }
-GENERATORS |= {"mixture": GENERATORS["GaussianMixture"], "flow": GENERATORS["CouplingFlow"]}
+_SHORT = {"mixture": "GaussianMixture", "flow": "CouplingFlow"}
+# What is recorded where the best that a generator could learn is params of its own kind.
+_USUAL: dict[type[Generator], tuple[type, tuple[str, ...]]] = {
+    generators.Gaussian: (generators.NormalParams, ("wasserstein2_squared", "total_variance")),
+    generators.Categorical: (
+        generators.CategoricalParams,
+        ("heterozygosity", "support_size", "total_variation"),
+    ),
+    generators.GaussianMixture: (
+        generators.MixtureParams,
+        ("mixture_variance", "mixture_l2_distance"),
+    ),
+}
 _N_SCORED = 1000  # held-out examples, and samples that are compared with them
 TARGETS: dict[str, Any] = {
     "normal": targets.standard_normal,
@@ -86,15 +99,28 @@ def make_metric(name: str) -> Metric:
     return METRICS[find("metric", METRICS, name)]
 
 
+def usual_metrics(generator: Generator, target: Target) -> list[str]:
+    """Names of the metrics of params that tell this loop; none if only its samples can be scored.
+
+    Example:
+        >>> usual_metrics(make_generator("gaussian", dim=1), make_target("normal", dim=1))
+        ['wasserstein2_squared', 'total_variance']
+    """
+    for kind, (params, names) in _USUAL.items():
+        if isinstance(generator, kind) and isinstance(target.reference, params):
+            return [*names]
+    return []
+
+
 def make_loop(
-    generator: str, target: str, n_ini: int, per_generation: int, settings: dict[str, Any]
+    generator: str, target: str, n_points: int, settings: dict[str, Any]
 ) -> tuple[Generator, Target, tuple[Metric, ...]]:
     """A generator and a target that fit each other, and what is recorded of the loop.
 
     Args:
         generator: its name.
         target: its name, or the path of a file (`targets.from_file`).
-        n_ini, per_generation: examples that the first and a later training set hold at most.
+        n_points: room for a training set, for a kernel density estimate without one in settings.
         settings: of either by name. What the target decides, such as `dim`, need not be given;
             `n_components` is 5, if it is not.
 
@@ -102,7 +128,7 @@ def make_loop(
         ParameterError: for a setting that neither takes, or a generator of another kind of data.
 
     Example:
-        >>> parts = make_loop("flow", "normal", 100, 100, {"dim": 2, "hidden": 8})
+        >>> parts = make_loop("flow", "normal", 100, {"dim": 2, "hidden": 8})
         >>> parts[0].hidden, parts[1].space.dim, [*parts[2][0].__dict__][:2]
         (8, 2, ['real', 'n_samples'])
     """
@@ -118,35 +144,50 @@ def make_loop(
     made, held_out = source(target, **given) if own else (source(**given), None)
     space = made.space
     decided = {"dim": space.dim, "n_symbols": space.n_symbols, "length": space.dim}
-    decided |= {"n_classes": space.n_classes, "n_points": max(n_ini, per_generation)}
+    decided |= {"n_classes": space.n_classes, "n_points": n_points}
     decided |= {"n_components": 5} | {name: v for name, v in settings.items() if name not in given}
     made_of = make_generator(generator, **{k: v for k, v in decided.items() if k in takes(cls)})
-    return made_of, made, _usual(made_of, made, held_out)
+    return made_of, made, _recorded(made_of, made, held_out)
 
 
-def _usual(generator: Generator, target: Target, held_out: Any) -> tuple[Metric, ...]:
+def _recorded(generator: Generator, target: Target, held_out: Any) -> tuple[Metric, ...]:
     """What is recorded of a loop, if nothing else is asked for."""
-    if isinstance(generator, generators.Gaussian):
-        return metrics.wasserstein2_squared, metrics.total_variance
-    if isinstance(generator, generators.Categorical):
-        return metrics.heterozygosity, metrics.support_size
+    if names := usual_metrics(generator, target):
+        return tuple(make_metric(name) for name in names)
     if held_out is None:
         held_out = target.sample(jax.random.key(2**32 - 1), _N_SCORED)
     real = np.asarray(held_out)[:_N_SCORED]
     if target.space.n_symbols:
-        orders = metrics.NgramScores(target.space.n_symbols, len(real))
-        return metrics.HeldOutBits(real), orders
-    return metrics.SampleScores(real, len(real)), metrics.OfSamples(total_variance, len(real))
+        n_grams = metrics.NgramScores(target.space.n_symbols, len(real))
+        return metrics.HeldOutBits(real), n_grams
+    variance = metrics.OfSamples(metrics.sample_variance, len(real))
+    return metrics.SampleScores(real, len(real)), variance
 
 
-def total_variance(points: Any) -> Any:
-    """Of points [n, d], the sum over their coordinates."""
-    return jnp.sum(jnp.var(points, axis=0, ddof=1))
+def plain(name: str, value: Any) -> Any:
+    """Text, a finite number, or a list of them, as JSON has them; 1e12 is a text in YAML 1.1.
+
+    Example:
+        >>> plain("n_s", ["1e3", 2.0, "word"])
+        [1000, 2, 'word']
+    """
+    if isinstance(value, list | tuple):
+        return [plain(name, item) for item in value]
+    with contextlib.suppress(ValueError, OverflowError):
+        if isinstance(value, str | np.integer | np.floating):
+            value = float(value)
+        if isinstance(value, float) and value == int(value):
+            value = int(value)
+    fine = value is None or isinstance(value, str | int | float)
+    fine = fine and not (isinstance(value, float) and not math.isfinite(value))
+    require(fine, f"{name} must be text, a finite number or a list", repr(value), "Write one.")
+    return value
 
 
 def find(role: str, table: dict[str, Any], name: Any) -> str:
     """The key of a table that a name means, whatever its case and underscores."""
-    known = {key.replace("_", "").lower(): key for key in table}
+    known = {short: key for short, key in _SHORT.items() if key in table}
+    known |= {key.replace("_", "").lower(): key for key in table}
     plain = str(name).replace("_", "").lower()
     required = f"{role} must be one of {', '.join(table)}"
     require(plain in known, required, repr(name), closest(str(name), table))

@@ -22,7 +22,6 @@ import functools
 import hashlib
 import itertools
 import json
-import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +43,9 @@ from madlib.config import (
     make_metric,
     make_regime,
     make_target,
+    plain,
     takes,
+    usual_metrics,
 )
 from madlib.errors import MadlibError, Rule, Unavailable, closest, require
 from madlib.simulate import simulate
@@ -57,11 +58,6 @@ __all__ = ["Status", "Unit", "load", "run", "run_unit", "status", "units_of"]
 
 _OF_THE_LOOP = ("n_ini", "n_generations", "n_replicates", "lam", "every")
 _NAMES = {"regime": REGIMES, "generator": GENERATORS, "target": TARGETS}
-_USUAL = {
-    "Gaussian": ["wasserstein2_squared", "total_variance"],
-    "Categorical": ["heterozygosity", "support_size", "total_variation"],
-    "GaussianMixture": ["mixture_variance", "mixture_l2_distance"],
-}
 _SCORES = "sample_scores"  # precision, recall, density, coverage and Frechet distance of samples
 _N_SCORED = 500
 _DEFAULTS = {"target": "normal", "lam": 1.0, "every": 1, "seed": 0}
@@ -138,7 +134,7 @@ def units_of(grid: Mapping[str, Any] | str | Path) -> list[Unit]:
     found, used = {}, set[str]()
     for values in itertools.product(*lists.values()):
         settings = {**_DEFAULTS, **content, **dict(zip(lists, values, strict=True))}
-        settings = {name: _plain(name, value) for name, value in settings.items()}
+        settings = {name: plain(name, value) for name, value in settings.items()}
         kept = _checked(settings)
         used |= set(kept)
         n = kept.pop("n_replicates")
@@ -343,29 +339,14 @@ def _read(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def _plain(name: str, value: Any) -> Any:
-    """Text, a number, or a list of them, as JSON has them; 1e12 is a string in YAML 1.1."""
-    if isinstance(value, list | tuple):
-        return [_plain(name, item) for item in value]
-    with contextlib.suppress(ValueError, OverflowError):
-        if isinstance(value, str | np.integer | np.floating):
-            value = float(value)
-        if isinstance(value, float) and value == int(value):
-            value = int(value)
-    fine = value is None or isinstance(value, str | int | float)
-    fine = fine and not (isinstance(value, float) and not math.isfinite(value))
-    require(fine, f"{name} must be text, a finite number or a list", repr(value), "Write one.")
-    return value
-
-
 def _checked(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings that a unit uses, its parts by their own names; ParameterError if one fails."""
     for role, table in _NAMES.items():
         given = settings.get(role)
         require(given, f"{role} must be named", repr(given), f"Such as {next(iter(table))}.")
         settings = {**settings, role: find(role, table, given)}
-    usual = _USUAL.get(settings["generator"], [_SCORES])
-    record = settings.setdefault("record", usual)
+    generator, _, target = _parts(settings)
+    record = settings.setdefault("record", usual_metrics(generator, target) or [_SCORES])
     record = record if isinstance(record, list | tuple) else [record]
     require(record, "record must name metrics", repr(record), f"Such as {_SCORES}.")
     settings["record"] = [*record]
@@ -377,9 +358,7 @@ def _checked(settings: dict[str, Any]) -> dict[str, Any]:
     used = {*_NAMES, *_OF_THE_LOOP, "seed", "record"}
     for role, table in _NAMES.items():
         used |= set(takes(table[settings[role]]))
-    kept = {name: value for name, value in settings.items() if name in used}
-    _parts(kept)
-    return kept
+    return {name: value for name, value in settings.items() if name in used}
 
 
 def _parts(settings: dict[str, Any]) -> list[Any]:

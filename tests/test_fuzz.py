@@ -4,6 +4,8 @@ The closed forms have a test of their own, in tests/theory. Nothing is shrunk: a
 repeated a thousand times.
 """
 
+import contextlib
+import io
 import json
 import re
 import time
@@ -129,9 +131,6 @@ words = st.sampled_from(
 @fuzz(150)
 @given(arguments=st.lists(st.one_of(words, text), max_size=9))
 def test_plan_from_the_shell(arguments):
-    import contextlib
-    import io
-
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = main(["plan", "--n-r", "1000", "--n-s", "1000", *arguments])

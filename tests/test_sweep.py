@@ -54,6 +54,13 @@ def test_units_are_the_points_of_the_grid_each_once():
     assert {(unit.first_replicate, unit.n_replicates) for unit in units} == {(0, 3), (3, 3)}
 
 
+def test_a_short_name_means_the_same_units():
+    grid = {**GRID, "n_components": 2, "target": "mode_grid"}
+    named = [sweep.units_of({**grid, "generator": it}) for it in ("mixture", "GaussianMixture")]
+    assert named[0] == named[1]
+    assert json.loads(named[0][0].settings)["record"] == ["mixture_variance", "mixture_l2_distance"]
+
+
 def test_numbers_are_those_of_simulate(swept):
     out, state = swept
     assert len(state.done) == state.n_units == 16

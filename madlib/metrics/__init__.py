@@ -58,6 +58,7 @@ from madlib.metrics.samples import (
     novelty,
     precision,
     recall,
+    sample_variance,
     sliced_wasserstein2_squared,
 )
 from madlib.metrics.words import NgramScores, ngram_scores, whole_words, word_scores
@@ -114,6 +115,7 @@ __all__ = [
     "point_scores",
     "precision",
     "recall",
+    "sample_variance",
     "scaling_law_change",
     "sliced_wasserstein2_squared",
     "standard_deviation",
