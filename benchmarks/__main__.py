@@ -10,7 +10,6 @@ import argparse
 import functools
 import os
 import resource
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import numpy as np
 
 from benchmarks import networks
 from madlib import FullySynthetic, Gaussian, metrics, simulate, targets
+from madlib.book.timing import side_by_side
 
 REPEATS = 7
 DIM = 2
@@ -60,29 +60,26 @@ def seconds(function: Callable[[], None]) -> float:
 def against_numpy() -> None:
     """Times per generation and replicate: medians of repeats in which all take turns."""
     contestants = {
-        ("NumPy", 10**3): (lambda: numpy_loop(10**3, 200), 200),
-        ("NumPy", 10**6): (lambda: numpy_loop(10**6, 3), 3),
-    } | {
-        ("madlib", n): (functools.partial(exact_loop, n), N_GENERATIONS * N_REPLICATES)
+        f"madlib {n}": (functools.partial(exact_loop, n), N_GENERATIONS * N_REPLICATES)
         for n in (10**2, 10**3, 10**6, 10**12)
+    } | {
+        f"NumPy {n}": (functools.partial(numpy_loop, n, n_fits), n_fits)
+        for n, n_fits in ((10**3, 200), (10**6, 3))
     }
-    exact_loop(100)  # compiles; all sizes share the program.
-    times = {name: [] for name in contestants}
-    for _ in range(REPEATS):
-        for name, (function, n_fits) in contestants.items():
-            times[name].append(seconds(function) / n_fits)
-    median = {name: statistics.median(values) for name, values in times.items()}
+    times = side_by_side(
+        {name: function for name, (function, _) in contestants.items()},
+        repeats=REPEATS,
+        per={name: n_fits for name, (_, n_fits) in contestants.items()},
+    )
+    median, ratio_to_first = times["seconds"], times["ratio"]
 
     print(f"One generation of one replicate, d = {DIM}; medians of {REPEATS} repeats.")
     print(f"{'n':>14}{'NumPy':>14}{'madlib':>14}{'ratio':>12}{'required':>14}")
     for n, required in ((10**2, ""), (10**3, ">= 1,000"), (10**6, ">= 100,000"), (10**12, "")):
-        ours, theirs = median["madlib", n], median.get(("NumPy", n))
+        ours, theirs = median[f"madlib {n}"], median.get(f"NumPy {n}")
         numpy_time, ratio = ("", "") if theirs is None else (_si(theirs), f"{theirs / ours:,.0f}")
         print(f"{n:>14,}{numpy_time:>14}{_si(ours):>14}{ratio:>12}{required:>14}")
-    growth = statistics.median(
-        large / small
-        for large, small in zip(times["madlib", 10**12], times["madlib", 10**2], strict=True)
-    )
+    growth = ratio_to_first[f"madlib {10**12}"]
     print(f"Time at n = 10^12 over time at n = 100: {growth:.2f} (required <= 1.2).")
 
 
