@@ -305,15 +305,25 @@ def novelty(training: Any, synthetic: Any) -> Novelty:
     return Novelty(*(unit * _neighbor_distances(*pair) for pair in pairs))
 
 
-def sample_variance(points: Float[Array, "n d"]) -> Float[Array, ""]:
+@checked
+def sample_variance(points: Any) -> Float[Array, ""]:
     """Total variance of points, [], unbiased; inside `jax.jit` as outside.
+
+    Args:
+        points: [n, d], n >= 2.
+
+    Raises:
+        ParameterError: if there is one point only, or one is not finite.
 
     Example:
         >>> from madlib import metrics
-        >>> float(metrics.sample_variance(np.array([[0.0, 0.0], [2.0, 4.0]])))
+        >>> float(metrics.sample_variance([[0.0, 0.0], [2.0, 4.0]]))
         10.0
     """
-    return jnp.sum(jnp.var(points, axis=0, ddof=1))
+    points = as_points(points)
+    require(len(points) > 1, "a variance takes two points or more", "1", "Draw more.")
+    math_of = np if isinstance(points, np.ndarray) else jnp  # in float64 where they are given so
+    return jnp.asarray(math_of.sum(math_of.var(points, axis=0, ddof=1)), float)
 
 
 @checked

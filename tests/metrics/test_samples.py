@@ -601,6 +601,10 @@ def test_dimensions_of_points_are_those_of_their_covariance(n, d):
     for size in (metrics.effective_dimension, metrics.effective_rank):
         assert size(points) == pytest.approx(size(cov=cov), rel=1e-6)
         assert size(points) <= min(n - 1, d)
+    variance = np.trace(cov)
+    assert float(metrics.sample_variance(points)) == pytest.approx(variance, rel=1e-6)
+    traced = jax.jit(metrics.sample_variance)(jnp.asarray(points - 1e5))
+    assert float(traced) == pytest.approx(variance, rel=1e-5)
 
 
 def test_effective_dimension_of_few_points_is_less():
@@ -618,6 +622,7 @@ def test_effective_dimension_of_few_points_is_less():
         (lambda: metrics.knn_entropy([1.0, 2.0]), r"points must be points \[n, d\]"),
         (lambda: metrics.novelty(REAL[:1], SYNTHETIC), "training must hold 2 points"),
         (lambda: metrics.novelty(REAL, SYNTHETIC[:, :1]), "same dimension; got 2 and 1"),
+        (lambda: metrics.sample_variance(REAL[:1]), "takes two points or more; got 1"),
         (lambda: metrics.effective_rank(), "give points or cov; got both or none"),
         (lambda: metrics.effective_rank(REAL, cov=np.eye(2)), "give points or cov"),
         (lambda: metrics.effective_dimension(REAL[:1]), "points must be at least 2; got 1"),
