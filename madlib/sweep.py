@@ -4,8 +4,8 @@ r"""A grid of simulations on many machines: every unit whole or not at all, and 
 
 A unit is one point of the grid and one block of replicates. Its file is named by the hash of its
 settings and of the code and versions behind it, and is renamed into place when it is complete; so a
-sweep that was killed goes on where it stopped, and two sweeps may share a folder. The numbers of a
-unit do not depend on who computes it: 1, 2 or 4 workers write the same bytes.
+sweep that was killed goes on where it stopped, and two sweeps may share a folder, at once, too. The
+numbers of a unit do not depend on who computes it: 1, 2 or 4 workers write the same bytes.
 
 Needs the extra `madlib[cluster]`: the engine is dask.distributed.
 
@@ -23,6 +23,7 @@ import hashlib
 import itertools
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
@@ -170,7 +171,7 @@ def run(
         Unavailable: without the packages of `madlib[cluster]`, a folder to write in or a scheduler.
     """
     units = units_of(grid)
-    folder = _folder(out, make=True)
+    folder = _folder(out)
     _write(folder / "sweep.json", json.dumps([[*unit] for unit in units]).encode())
     for part in folder.glob("*/.*.part"):  # left by a process that was killed
         if time.time() - part.stat().st_mtime > 3600:
@@ -181,7 +182,7 @@ def run(
     if todo:
         with _client(workers, scheduler, len(todo)) as client:
             _compute(client, todo, folder, progress)
-    return status(out)
+    return _status(folder, units)
 
 
 def status(out: str | Path) -> Status:
@@ -190,12 +191,8 @@ def status(out: str | Path) -> Status:
     Raises:
         ParameterError: for a folder without a sweep.
     """
-    folder = _folder(out)
-    units = [Unit(*unit) for unit in json.loads((folder / "sweep.json").read_bytes())]
-    done = tuple(unit.name for unit in units if _file(folder, unit).exists())
-    said = {path.stem: path.read_text("utf-8") for path in (folder / "failed").glob("*.txt")}
-    failed = {unit.name: said[unit.name] for unit in units if unit.name in said}
-    return Status(len(units), done, failed)
+    folder, units = _known(out)
+    return _status(folder, units)
 
 
 def load(out: str | Path) -> "pd.DataFrame":
@@ -209,8 +206,7 @@ def load(out: str | Path) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    folder = _folder(out)
-    units = [Unit(*unit) for unit in json.loads((folder / "sweep.json").read_bytes())]
+    folder, units = _known(out)
     units = [unit for unit in units if _file(folder, unit).exists()]
     require(units, "a sweep must have units that are done", "none", "Run it.")
     for unit in units:
@@ -293,8 +289,11 @@ def _write_unit(unit: Unit, folder: Path) -> str:
                 return f"{type(error).__name__}: {error}"
             time.sleep(4.0**i)
     content = frame.to_parquet(None, index=False)
-    _write(_sum(folder, unit), hashlib.sha256(content).hexdigest().encode())
-    _write(_file(folder, unit), content)
+    try:
+        _write(_sum(folder, unit), hashlib.sha256(content).hexdigest().encode())
+        _write(_file(folder, unit), content)
+    except Unavailable as error:
+        return str(error)
     return ""
 
 
@@ -410,23 +409,52 @@ def _sum(folder: Path, unit: Unit) -> Path:
     return folder / "sums" / f"{unit.name}.sha256"
 
 
-def _folder(out: str | Path, make: bool = False) -> Path:
+def _folder(out: str | Path) -> Path:
+    """The folder of a sweep, made if need be."""
     folder = Path(out).absolute()
-    if make:
-        try:
-            for name in ("units", "sums", "failed"):
-                (folder / name).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            got = f"{out} ({error.strerror})"
-            require(False, "a sweep needs a folder to write in", got, "Use another.", Unavailable)
-    else:
-        fine = (folder / "sweep.json").is_file()
-        require(fine, "a folder with a sweep is needed", str(out), "Start one: madlib sweep.")
+    try:
+        for name in ("units", "sums", "failed"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _refuse(out, error)
     return folder
+
+
+def _known(out: str | Path) -> tuple[Path, list[Unit]]:
+    """The folder of a sweep that was started, and its units."""
+    folder = Path(out).absolute()
+    try:
+        units = [Unit(*unit) for unit in json.loads((folder / "sweep.json").read_bytes())]
+    except (OSError, ValueError, TypeError) as error:
+        got, remedy = f"{out} ({error})", "Run it with its grid: madlib sweep GRID."
+        require(False, "a folder with a sweep is needed", got, remedy)
+        raise
+    return folder, units
+
+
+def _status(folder: Path, units: Sequence[Unit]) -> Status:
+    done = tuple(unit.name for unit in units if _file(folder, unit).exists())
+    failed = {
+        unit.name: path.read_text("utf-8", "replace")
+        for unit in units
+        if (path := folder / "failed" / f"{unit.name}.txt").exists()
+    }
+    return Status(len(units), done, failed)
 
 
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(path)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        _refuse(path.parent, error)
+
+
+def _refuse(folder: str | Path, error: OSError) -> None:
+    required = "a sweep needs a folder to write in"
+    remedy = "Make room or use another; what is done is kept."
+    require(False, required, f"{folder} ({error.strerror})", remedy, Unavailable)

@@ -2,10 +2,13 @@
 
 import json
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -92,7 +95,8 @@ def test_only_what_is_missing_or_damaged_is_computed_again(swept, capsys):
     out, _ = swept
     before = files(out)
     stamps = {path: path.stat().st_mtime_ns for path in (out / "units").iterdir()}
-    gone, cut, flipped, *kept = sorted(stamps)
+    gone, cut, flipped, unsure, *kept = sorted(stamps)
+    (out / "sums" / f"{unsure.stem}.sha256").write_bytes(b"\xff")
     gone.unlink()
     cut.write_bytes(cut.read_bytes()[:-100])
     damaged = bytearray(flipped.read_bytes())
@@ -121,6 +125,75 @@ def test_a_poisoned_unit_is_reported_and_stops_no_other(tmp_path, capsys):
     if status:
         assert "1 failed" in said
     assert len(sweep.status(tmp_path / "out").done) >= 1
+
+
+def test_a_damaged_list_of_units_is_written_again(swept, tmp_path, capsys):
+    out = shutil.copytree(swept[0], tmp_path / "out")
+    whole = (out / "sweep.json").read_bytes()
+    stamps = {path: path.stat().st_mtime_ns for path in (out / "units").iterdir()}
+    for damaged in (whole[:-9], b"\xff" + whole, b"", b"[1]"):
+        (out / "sweep.json").write_bytes(damaged)
+        assert main(["sweep", "--out", str(out), "--status"]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "Run it with its grid: madlib sweep GRID." in said
+        with pytest.raises(ParameterError, match="a folder with a sweep is needed"):
+            sweep.load(out)
+    assert len(sweep.run(GRID, out, progress=False).done) == 16
+    assert (out / "sweep.json").read_bytes() == whole
+    assert {path: path.stat().st_mtime_ns for path in (out / "units").iterdir()} == stamps
+
+
+@pytest.fixture(scope="module")
+def clusters():
+    """Two of one thread each in this process, which start at once."""
+    from distributed import LocalCluster
+
+    given = {"processes": False, "n_workers": 1, "threads_per_worker": 1}
+    given["dashboard_address"] = "127.0.0.1:0"
+    with LocalCluster(**given) as one, LocalCluster(**given) as two:
+        yield one.scheduler_address, two.scheduler_address
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(clusters, tmp_path):
+    """A limit on the size of files does for a disk without room: it needs no rights."""
+    grid = {**GRID, "regime": "fully_synthetic", "n_s": 10, "block": 6}
+    del grid["n_generations"]
+    grid["grid"] = {"n_generations": [4, 5, 4000]}
+    undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
+    sweep.run(grid, undisturbed, scheduler=clusters[0], progress=False)
+    whole = files(undisturbed)
+    small, middle, large = sorted(map(len, whole.values()))
+    assert middle < 30_000 < large
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        with pytest.raises(Unavailable, match="needs a folder to write in; .* Make room") as full:
+            sweep.run(grid, out, scheduler=clusters[0], progress=False)
+        assert "\n" not in str(full.value)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, before[1]))
+        state = sweep.run(grid, out, scheduler=clusters[0], progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    (line,) = state.failed.values()
+    assert "needs a folder to write in; got" in line and "Make room" in line and "\n" not in line
+    assert files(out) == {name: b for name, b in whole.items() if len(b) < 30_000}
+    stamps = {path: path.stat().st_mtime_ns for path in (out / "units").iterdir()}
+    assert not sweep.run(grid, out, scheduler=clusters[0], progress=False).failed
+    assert files(out) == whole
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+def test_two_sweeps_at_once_in_one_folder(clusters, swept, tmp_path):
+    """Each returns how far its own grid is, and all bytes are as of one sweep."""
+    lams = {**GRID, "grid": {**GRID["grid"], "lam": [0.8]}}
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [
+            pool.submit(sweep.run, grid, tmp_path, scheduler=address, progress=False)
+            for grid, address in zip((GRID, lams), clusters, strict=True)
+        ]
+        states = [job.result() for job in jobs]
+    assert [(len(s.done), s.n_units, s.failed) for s in states] == [(16, 16, {}), (8, 8, {})]
+    assert files(tmp_path) == files(swept[0])
 
 
 @pytest.mark.parametrize("who", ["worker", "driver"])
