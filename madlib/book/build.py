@@ -6,11 +6,14 @@ A chapter is executed again when its code cells, its parameters, its claims, a m
 imports (however indirectly), the lock or Python changed, and only then: prose may change freely.
 Each is executed in a process of its own (papermill changes the working directory of its process)
 into a folder that takes its final name when it is whole, so a killed build repeats only what was
-unfinished. The site appears under its name when it is whole and the ledger agrees.
+unfinished; a file that was damaged since is unfinished, too. The site appears under its name when
+it is whole and the ledger agrees. One build at a time may write to a folder.
 """
 
 import ast
 import contextlib
+import errno
+import fcntl
 import functools
 import hashlib
 import json
@@ -30,7 +33,7 @@ import yaml
 
 from madlib.book import claims
 from madlib.book.parameters import read_given
-from madlib.errors import MadlibError, ParameterError, require
+from madlib.errors import MadlibError, ParameterError, Unavailable, require
 
 __all__ = ["BuildError", "build", "chapters", "is_current", "preset_parameters", "run", "verify"]
 
@@ -78,8 +81,8 @@ class Chapter(NamedTuple):
 
     @property
     def is_current(self) -> bool:
-        """Whether the folder holds the results of just this key."""
-        return _read(self.folder / "key") == self.key
+        """Whether the folder holds the results of just this key, as they were written."""
+        return _read(self.folder / "key") == _sealed(self.key, self.folder)
 
 
 def build(root: Path, output: Path, *, preset: str | None = None, jobs: int | None = None) -> Path:
@@ -95,6 +98,7 @@ def build(root: Path, output: Path, *, preset: str | None = None, jobs: int | No
         ParameterError: for an unknown preset or parameter, or a folder that cannot be written.
         BuildError: if a chapter fails (a line for each), a claim disagrees with the ledger, or
             Sphinx warns.
+        Unavailable: while another build writes to `output`.
     """
     root, output = root.resolve(), output.resolve()
     key, html = _site_key(root, preset), output / "html"
@@ -103,7 +107,7 @@ def build(root: Path, output: Path, *, preset: str | None = None, jobs: int | No
         return html
     found = chapters(root, output, preset)
     # From here until the end there is no site: a failed build leaves nothing that looks finished.
-    with _writing(output):
+    with _writing(output), _alone(output):
         (output / "html.key").unlink(missing_ok=True)
         for made in (html, output / "results", output / "stage", output / "site"):
             if made.exists():
@@ -116,7 +120,7 @@ def build(root: Path, output: Path, *, preset: str | None = None, jobs: int | No
             raise BuildError("\n".join(mismatches))
         _stage(root, found, output / "stage", preset)
         _typeset(output, environment | {"MADLIB_RESULTS": str(results)})
-        (output / "html.key").write_text(key)
+        (output / "html.key").write_text(_sealed(key, html))
     print(f"The book is {html / 'index.html'}.")
     return html
 
@@ -124,7 +128,8 @@ def build(root: Path, output: Path, *, preset: str | None = None, jobs: int | No
 def is_current(root: Path, output: Path, *, preset: str | None = None) -> bool:
     """Whether `output/html` is what `build` would make now."""
     has_site = (output / "html" / "index.html").is_file()
-    return has_site and _read(output / "html.key") == _site_key(root.resolve(), preset)
+    key = _site_key(root.resolve(), preset)
+    return has_site and _read(output / "html.key") == _sealed(key, output / "html")
 
 
 def verify(root: Path, output: Path, *, preset: str | None = None, jobs: int | None = None) -> int:
@@ -144,7 +149,7 @@ def verify(root: Path, output: Path, *, preset: str | None = None, jobs: int | N
     required, remedy = "verify compares with a build of the book as it stands", "Run make book."
     require(is_current(root, output, preset=preset), required, f"none in {output}", remedy)
     again = output / "verify"
-    with _writing(again):
+    with _writing(again), _alone(output):
         shutil.rmtree(again, ignore_errors=True)
         found = chapters(root, again, preset)
         _execute_all(found, _environment(root, again), jobs)
@@ -185,19 +190,21 @@ def run(notebook: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
     notebook, folder = notebook.resolve(), folder.resolve()
     given = read_given(_parameters_cell(_read_notebook(notebook)), parameters, Path.cwd())
     part = folder.with_name(folder.name + ".part")
-    with _writing(folder):
+    with _writing(folder), contextlib.ExitStack() as stack:
         require(
             not folder.exists() or (folder / "run.json").is_file() or not any(folder.iterdir()),
             "the output must be a folder for this run alone",
             folder,
             "Name a new one.",
         )
-        shutil.rmtree(part, ignore_errors=True)
-        _execute(Chapter(notebook, part, given, ""), _environment(notebook.parent.parent, part))
-        shutil.rmtree(part / "jupyter")
-        (part / "run.json").write_text(json.dumps(given))
+        stack.enter_context(_alone(part))
+        shutil.rmtree(part / "run", ignore_errors=True)
+        environment = _environment(notebook.parent.parent, part)
+        _execute(Chapter(notebook, part / "run", given, ""), environment)
+        (part / "run" / "run.json").write_text(json.dumps(given))
         shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
+        (part / "run").rename(folder)
+        shutil.rmtree(part, ignore_errors=True)
     return folder / notebook.name
 
 
@@ -257,6 +264,21 @@ def _writing(folder: Path) -> Iterator[None]:
         raise ParameterError(f"{required}; got {where}. Name another one, or clear it.") from error
 
 
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds a folder for one process; the lock ends with it, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = os.path.samestat(os.fstat(lock.fileno()), os.stat(lock.name))
+        except (BlockingIOError, FileNotFoundError):  # Held, or just given back and removed.
+            free = False
+        required, remedy = "a folder takes one build at a time", "Wait for it, or name another."
+        require(free, required, f"a second one in {folder}", remedy, Unavailable)
+        yield
+
+
 def _notebooks(root: Path) -> list[Path]:
     toc, remedy = root / "_toc.yml", "Run this at the top of the repository."
     require(toc.is_file(), "the book is built where its _toc.yml stands", root, remedy)
@@ -266,7 +288,7 @@ def _notebooks(root: Path) -> list[Path]:
 
 
 def _read(path: Path) -> str:
-    return path.read_text() if path.is_file() else ""
+    return path.read_text("utf-8", "replace") if path.is_file() else ""
 
 
 def _read_notebook(path: Path) -> dict[str, Any]:
@@ -299,6 +321,13 @@ def _digest(parts: Iterable[str | bytes]) -> str:
         part = part.encode() if isinstance(part, str) else part
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()
+
+
+def _sealed(key: str, folder: Path) -> str:
+    """A key, and a hash of the files that were made under it."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    made = {path.relative_to(folder): path for path in files if path != folder / "key"}
+    return f"{key} {_digest(x for n, p in made.items() for x in (str(n), p.read_bytes()))}"
 
 
 def _package(pattern: str = "*") -> set[Path]:
@@ -405,7 +434,7 @@ def _execute_all(found: list[Chapter], environment: Mapping[str, str], jobs: int
         machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
         ran = {"seconds": round(time.monotonic() - start, 1), "machine": machine}
         (part / "ran.json").write_text(json.dumps(ran))
-        (part / "key").write_text(chapter.key)
+        (part / "key").write_text(_sealed(chapter.key, part))
         shutil.rmtree(chapter.folder, ignore_errors=True)
         part.rename(chapter.folder)
         print(f"  {chapter.stem:<28} {time.monotonic() - start:.1f} s", flush=True)
@@ -457,7 +486,12 @@ def _execute(chapter: Chapter, environment: Mapping[str, str]) -> None:
 
 def _reason(stem: str, executed: Path, log: str) -> BuildError | ParameterError:
     """Why a chapter failed, in one line."""
-    for cell in _read_notebook(executed)["cells"] if executed.is_file() else []:
+    if full := _full(log, executed.parent):
+        return BuildError(f"{stem}: {full}")
+    cells = []
+    with contextlib.suppress(BuildError):  # None yet, or cut short by a full disk.
+        cells = _read_notebook(executed)["cells"]
+    for cell in cells:
         for output in cell.get("outputs", []):
             if output["output_type"] == "error":
                 name, message = output["ename"], (output["evalue"].strip() or "no message")
@@ -467,6 +501,14 @@ def _reason(stem: str, executed: Path, log: str) -> BuildError | ParameterError:
                 return BuildError(f"{stem}, cell [{cell['execution_count']}]: {name}: {message}")
     last = (log.strip() or "papermill ended without a word").splitlines()[-1]
     return BuildError(f"{stem}: {last}")
+
+
+def _full(log: str, folder: Path) -> str:
+    """One line, if a log tells of a disk without room."""
+    said = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
+    found = [words for words in said if words in log]
+    remedy = "Make room, or name another output; chapters that are finished are kept."
+    return f"the output needs room; got {folder} ({found[0]}). {remedy}" if found else ""
 
 
 def _merge_results(found: list[Chapter], results: Path, preset: str | None) -> Path:
@@ -545,6 +587,8 @@ def _typeset(output: Path, environment: Mapping[str, str]) -> None:
         text=True,
     )
     if done.returncode:
+        if full := _full(done.stdout + done.stderr, output):
+            raise BuildError(full)
         lines = re.sub(r"\x1b\[[\d;]*m", "", done.stderr).splitlines()
         told = [line for line in lines if re.search(r"WARNING|ERROR|[Ee]rror:", line)]
         raise BuildError("\n".join(told or lines or ["jupyter-book failed without a word"]))

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from conftest import ROOT
 
 from madlib.book import build
-from madlib.errors import ParameterError
+from madlib.errors import ParameterError, Unavailable
 
 RECORD = """import os, pathlib
 results = pathlib.Path(os.environ["MADLIB_RESULTS"])
@@ -365,6 +366,9 @@ def test_ended_build_repeats_only_what_was_unfinished(scratch: Scratch, ending: 
         while not (finished.is_file() and (pid := scratch.log.with_name("log.pid")).is_file()):
             assert builder.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
+        with pytest.raises(Unavailable, match="takes one build at a time; got a second one in"):
+            scratch.build()
+        assert builder.poll() is None
     finally:
         builder.send_signal(getattr(signal, ending))
         said = builder.communicate(timeout=30)[1]
@@ -378,6 +382,77 @@ def test_ended_build_repeats_only_what_was_unfinished(scratch: Scratch, ending: 
     assert "three" not in scratch.log.read_text(), "nothing may begin after the end"
     (scratch.root / "go").write_text("")
     assert scratch.build() == ["three", "two"]
+
+
+def test_two_runs_in_one_folder_are_refused(scratch: Scratch) -> None:
+    path = scratch.root / "book" / "one.ipynb"
+    with (
+        build._alone(scratch.root / "run.part"),
+        pytest.raises(Unavailable, match="takes one build at a time; got a second one in"),
+    ):
+        build.run(path, scratch.root / "run", {})
+    assert not (scratch.root / "run").exists()
+    build.run(path, scratch.root / "run", {})
+    assert not (scratch.root / "run.part").exists()
+
+
+def test_what_was_damaged_is_made_again(scratch: Scratch) -> None:
+    save = "(results / 'figures' / 'fig-two.json').write_text('{\"a\": 1}')"
+    verdict = (
+        "from madlib.book.results import write_result\n_ = write_result('claims/c.json', b'{}')"
+    )
+    scratch.chapter("two", save, verdict)
+    scratch.chapter("one", prose="Other prose.")
+    entry = "- {id: c, source: founding, where: here, statement: S., kind: equality,\n"
+    scratch.write("book/claims.yaml", entry + "   chapter: two, verdict: reproduced}\n")
+    scratch.write("book/presets/smoke.yaml", "{}")
+    scratch.build("smoke")
+
+    def made(folder: Path) -> dict[str, bytes]:
+        kept = ("results/figures", "results/claims", "html")
+        return {str(p): p.read_bytes() for k in kept for p in (folder / k).rglob("*.*")}
+
+    whole, folder = made(scratch.output), scratch.output / "chapters" / "smoke" / "two"
+    (two,) = (c for c in build.chapters(scratch.root, scratch.output, "smoke") if c.stem == "two")
+    files = {path: path.read_bytes() for path in folder.rglob("*.*")} | {
+        folder / "key": (folder / "key").read_bytes()
+    }
+    names = {"two.ipynb", "ran.json", "key", "fig-two.txt", "fig-two.json", "c.json"}
+    assert {path.name for path in files} == names
+    for path, content in files.items():
+        for damaged in (content[:-1], b"\xff" + content, b"", None):
+            path.unlink() if damaged is None else path.write_bytes(damaged)
+            assert not two.is_current, (path, damaged)
+        path.write_bytes(content)
+        assert two.is_current, path
+    for path, content in files.items():
+        path.write_bytes(content[:-1])
+    (scratch.output / "html" / "index.html").write_text("x")
+    assert scratch.build("smoke") == ["two"]
+    assert made(scratch.output) == whole
+    for path in (scratch.output / "html.key", scratch.output / "html" / "index.html"):
+        path.write_bytes(b"\xff")
+        assert scratch.build("smoke") == []
+        assert made(scratch.output) == whole
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(scratch: Scratch) -> None:
+    """A limit on the size of files does for a disk without room: it needs no rights."""
+    big = "(results / 'figures' / 'fig-big.txt').write_bytes(bytes(1_000_000))"
+    scratch.chapter("two", big)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
+    try:
+        with pytest.raises(build.BuildError, match="^two: the output needs room; .*Make room") as e:
+            scratch.build()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(e.value)
+    assert not scratch.looks_finished()
+    assert scratch.build() == ["two"]
+    figures = scratch.output / "results" / "figures"
+    made = {path.name: path.read_bytes() for path in figures.iterdir()}
+    assert made == {"fig-one.txt": b"3", "fig-two.txt": b"3", "fig-big.txt": bytes(1_000_000)}
 
 
 def test_chapters_show_no_progress_bars(scratch: Scratch) -> None:
