@@ -51,7 +51,10 @@ def cli() -> None:
 @click.option("--output", type=Path, default="_build", show_default=True, metavar="DIR")
 @click.option("--verify", is_flag=True, help="Execute all again and compare with the last build.")
 def book(output: Path, verify: bool, **options: Any) -> None:
-    """Build the book into DIR/html."""
+    """Build the book into DIR/html.
+
+    Its chapters refer to one another, so it is typeset as a whole; `madlib run` executes one alone.
+    """
     builder = _builder()
     (builder.verify if verify else builder.build)(Path.cwd(), output, **options)
 
