@@ -91,9 +91,9 @@ class Verdict(NamedTuple):
 
     Attributes:
         claim: its entry in the ledger.
-        outcome: `holds`, `fails` or `undecided`.
+        outcome: `holds`, `fails`, `undecided`, or `not measured` where there was no value.
         margin: in standard errors: the worst z, signed, of an equality; of the others the distance
-            by which they hold, negative where they fail.
+            by which they hold, negative where they fail; NaN where there was no value.
         tolerance: the margin that decides.
     """
 
@@ -105,6 +105,8 @@ class Verdict(NamedTuple):
     @property
     def evidence(self) -> str:
         """The margin in words, such as `|z| = 1.3`."""
+        if math.isnan(self.margin):
+            return "too few values"
         if math.isinf(self.margin):
             return "exact" if self.outcome == "holds" else "exactly not so"
         few = self.tolerance >= 1.01 * N_STANDARD_ERRORS
@@ -260,10 +262,11 @@ def check(
     Args:
         id: of the claim.
         estimate: the measured numbers; an exact quantity has se 0, and must agree to rounding.
+            None at all, such as the steps along a list of one, leave the claim not measured.
         expected, at_least, at_most: numbers of a shape that broadcasts with the estimate's.
 
     Returns:
-        The outcome, also written to `results_dir()/claims/<id>.json`.
+        The outcome; if it was measured, also written to `results_dir()/claims/<id>.json`.
 
     Raises:
         ParameterError: for an unknown id, or what cannot be compared; never for an outcome.
@@ -274,11 +277,13 @@ def check(
     fine = set(sides) <= set(_BOUNDS[claim.kind]) and len(sides) == 1
     required = f"{id}: this {claim.kind} takes {' or '.join(_BOUNDS[claim.kind])}"
     if claim.kind == "order" and not sides:
-        fine = estimate.mean.ndim == 1 and estimate.mean.size > 1
-        required = f"{id}: an order needs at least two values in one row"
+        fine = estimate.mean.ndim == 1
+        required = f"{id}: an order needs its values in one row"
     got = f"{' and '.join(sides) or 'no bound'}, and an estimate of shape {estimate.mean.shape}"
-    require(fine and estimate.mean.size, required, got, "See the ledger for its kind.")
+    require(fine, required, got, "See the ledger for its kind.")
     gap = estimate if sides else estimate[1:] - estimate[:-1]
+    if not gap.mean.size:
+        return Verdict(claim, "not measured", math.nan)
     for name, bound in sides.items():
         try:
             gap = bound - gap if name == "at_most" else gap - bound
