@@ -16,6 +16,7 @@ import errno
 import fcntl
 import functools
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -188,7 +189,7 @@ def run(notebook: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
         BuildError: if the chapter fails otherwise, with the one line that says why.
     """
     notebook, folder = notebook.resolve(), folder.resolve()
-    given = read_given(_parameters_cell(_read_notebook(notebook)), parameters, Path.cwd())
+    given = _given(_read_notebook(notebook), parameters, Path.cwd())
     part = folder.with_name(folder.name + ".part")
     with _writing(folder), contextlib.ExitStack() as stack:
         require(
@@ -222,7 +223,7 @@ def chapters(root: Path, output: Path, preset: str | None = None) -> list[Chapte
         read = _read_notebook(notebook)
         cells = [_source(cell) for cell in read["cells"] if cell["cell_type"] == "code"]
         try:
-            chosen = read_given(_parameters_cell(read), parameters.get(stem, {}), root)
+            chosen = _given(read, parameters.get(stem, {}), root)
         except ParameterError as error:
             raise ParameterError(f"{stem}: {error}") from None
         checked = [
@@ -313,6 +314,14 @@ def _tags(cell: dict[str, Any]) -> list[str]:
 
 def _parameters_cell(notebook: dict[str, Any]) -> str:
     return "\n".join(_source(cell) for cell in notebook["cells"] if "parameters" in _tags(cell))
+
+
+def _given(notebook: dict[str, Any], given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """What is given for a chapter, as its parameters cell and its first checks take it."""
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    then = itertools.dropwhile(lambda cell: "parameters" not in _tags(cell), code)
+    sources = [_source(cell) for cell in then if "parameters" not in _tags(cell)]
+    return read_given(_parameters_cell(notebook), given, folder, sources)
 
 
 def _digest(parts: Iterable[str | bytes]) -> str:

@@ -3,7 +3,8 @@
 papermill checks nothing: an unknown name is injected with a log line, and a list given on the
 command line stays a string. So the first cell after the parameters cell calls
 `check_parameters(globals())`; and what `madlib run` or a preset gives is held to the same
-annotations before anything is started (`read_given`), read from the cell and never executed.
+annotations and checks before anything is started (`read_given`), read from the parameters cell,
+which is not executed.
 """
 
 import ast
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic import ValidationError as Refused
 
-from madlib.errors import closest, is_number, require
+from madlib.errors import ParameterError, closest, is_number, require
 
 __all__ = ["check_parameters"]
 
@@ -115,7 +116,9 @@ def read_cell(source: str) -> dict[str, tuple[str, Any]]:
     return found
 
 
-def read_given(cell: str, given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def read_given(
+    cell: str, given: Mapping[str, Any], folder: Path, then: Iterable[str] = ()
+) -> dict[str, Any]:
     """The parameters that a caller gives for a chapter, converted, before any of it is executed.
 
     Text is read as a literal of Python or JSON, `1e6` or `[0.9, true]`, unless the annotation is
@@ -127,9 +130,11 @@ def read_given(cell: str, given: Mapping[str, Any], folder: Path) -> dict[str, A
         cell: source of the parameters cell.
         given: {name: value}, values or the text of them.
         folder: of the caller.
+        then: sources of the code cells after it, for the checks that they begin with.
 
     Raises:
-        ParameterError: for a name that the cell does not declare, or a value of another type.
+        ParameterError: for a name that the cell does not declare, a value of another type, or what
+            those checks refuse.
     """
     declared = {name: annotation for name, (annotation, _) in read_cell(cell).items() if annotation}
     _refuse_unknown("the parameters of this chapter are", declared, given)
@@ -145,7 +150,40 @@ def read_given(cell: str, given: Mapping[str, Any], folder: Path) -> dict[str, A
             values[name] = _resolved(values[name], folder)
         if annotation == "list[str]" and f"_{name}".endswith("_paths"):
             values[name] = [_resolved(path, folder) for path in values[name]]
+    _check_ahead(cell, values, then)
     return values
+
+
+def _check_ahead(cell: str, given: Mapping[str, Any], then: Iterable[str]) -> None:
+    """Make the checks that a chapter begins with, which need none of its imports.
+
+    They are its calls of `check_parameters` and `require` before anything else that it does.
+    """
+    declared = read_cell(cell)
+    names: dict[str, Any] = {name: value for name, (_, value) in declared.items()}
+    names.update(given)
+    if None in names.values():  # no literal
+        return
+    checks = {"check_parameters": check_parameters, "require": require}
+    names |= checks
+    names["__annotations__"] = {name: kind for name, (kind, _) in declared.items() if kind}
+    for source in then:
+        try:
+            body = ast.parse(source).body
+        except (SyntaxError, ValueError):
+            return
+        for node in body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            call = getattr(node, "value", None)
+            if not isinstance(call, ast.Call) or ast.unparse(call.func) not in checks:
+                return
+            try:
+                eval(compile(ast.Expression(call), "the checks of a chapter", "eval"), names)
+            except ParameterError:
+                raise
+            except Exception:  # It needs an import: the chapter makes this check itself.
+                continue
 
 
 def _resolved(path: str, folder: Path) -> str:

@@ -129,6 +129,23 @@ def test_parameter_error_is_told_in_its_own_words(scratch: Scratch) -> None:
         scratch.build("tiny")
 
 
+def test_a_range_is_refused_before_anything_starts(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = scratch.root / "book" / "one.ipynb"
+    notebook = nbformat.read(path, 4)
+    notebook.cells[2].source = "import jax\ncheck_parameters(globals(), n_s=(1, 9))"
+    nbformat.write(notebook, path)
+    monkeypatch.setattr(build, "_execute", lambda *_: pytest.fail("started"))
+    said = r"n_s must be in \[1, 9\]; got 44\. .*$"
+    with pytest.raises(ParameterError, match=f"^{said}"):
+        build.run(path, scratch.root / "run", {"n_s": 44})
+    scratch.write("book/presets/tiny.yaml", "one: {n_s: 44}\n")
+    with pytest.raises(ParameterError, match=f"^one: {said}"):
+        scratch.build("tiny")
+    assert not (scratch.root / "run").exists() and not (scratch.root / "run.part").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [

@@ -186,3 +186,45 @@ def test_what_cannot_be_given_is_one_line(name, given, words):
         read_given(GIVEN_CELL, {name: given}, Path("/caller"))
     assert "\n" not in str(caught.value)
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+TOGETHER = """
+require(len({*n_grid}) > 1 and n_s < max(n_grid), "n_grid must be two sizes", n_grid, "Use more.")
+require(jax.devices(), "a device", "none")
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "then", "said"),
+    [
+        ({"seed": -1}, ["check_parameters(globals())"], "seed must be in"),
+        (
+            {"n_s": 1e9},
+            ["params = check_parameters(globals(), n_s=(1, 50))"],
+            "got 1000000000. Use",
+        ),
+        ({"n_s": 3}, ["check_parameters(globals(), n_s=(2, 2 * 2), lam=(3, n_s))"], "got 1.0"),
+        ({"n_grid": [7]}, [TOGETHER], r"n_grid must be two sizes; got \[7\]\. Use more"),
+        ({"n_grid": [7]}, ["import jax", TOGETHER], "two sizes"),
+        ({"n_s": 7000}, ["check_parameters(globals())", TOGETHER], "two sizes"),
+    ],
+)
+def test_what_a_chapter_refuses_first_is_refused_before_it_starts(given, then, said):
+    with pytest.raises(ParameterError, match=said):
+        read_given(CELL, given, Path("/caller"), then)
+    assert read_given(CELL, given, Path("/caller")) == given
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        ["check_parameters(globals(), lam=(0, jax.numpy.inf))"],  # needs an import
+        ["n_grid = [1, 2]", TOGETHER],  # no longer the parameter that was given
+        ["%matplotlib inline", TOGETHER],
+        ["print(n_s)", "check_parameters(globals(), n_s=(1, 50))"],
+    ],
+)
+def test_what_needs_more_than_parameters_is_left_to_the_chapter(then, capsys):
+    assert read_given(CELL, {"n_grid": [7]}, Path("/caller"), then) == {"n_grid": [7]}
+    assert read_given(f"{CELL}n: int = len('ab')", {"n_s": 9}, Path(), TOGETHER) == {"n_s": 9}
+    assert not capsys.readouterr().out
