@@ -10,7 +10,7 @@ from madlib.errors import ParameterError
 def test_regimes_by_name():
     assert set(REGIMES) == set(regimes.__all__) - {
         *("Curated", "External", "Growing", "Weighted"),  # hold a regime or a model
-        *("Dwindling", "Power", "Selector", "selectors"),  # no regimes
+        *("Dwindling", "Power", "Selector", "Stairs", "selectors"),  # no regimes
     }
     for name in ("FreshData", "fresh_data", "freshdata"):
         assert make_regime(name, n_r=3, n_s=4) == regimes.FreshData(3, 4)

@@ -48,7 +48,7 @@ from madlib.regimes.curated import Curated, Selector
 from madlib.regimes.external import External
 from madlib.regimes.fresh_data import FreshData
 from madlib.regimes.fully_synthetic import FullySynthetic
-from madlib.regimes.growing import Dwindling, Growing, Power
+from madlib.regimes.growing import Dwindling, Growing, Power, Stairs
 from madlib.regimes.long_memory import LongMemory
 from madlib.regimes.synthetic_augmentation import SyntheticAugmentation
 from madlib.regimes.weighted import Weighted
@@ -67,6 +67,7 @@ __all__ = [
     "LongMemory",
     "Power",
     "Selector",
+    "Stairs",
     "SyntheticAugmentation",
     "Weighted",
     "selectors",

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from madlib.errors import require
+from madlib.errors import Count, as_reals, check_fields, require
 from madlib.protocols import Number, Regime
 from madlib.regimes.wrapper import Wrapper
 from madlib.sizes import map_numbers
@@ -58,6 +58,39 @@ class Dwindling(eqx.Module):
         return t**self.growth * (self.c if self.real else t - 1) / (t + self.c - 1)
 
 
+class Stairs(eqx.Module):
+    """A schedule of stairs: each height for `length` generations, from generation 2 on.
+
+    So one program has a loop come to rest at many sizes, one after another; the last generation on
+    stair i is 1 + i length. With n_s at 0 it has the learning curve, too.
+
+    Attributes:
+        heights: the factors, in order; the last one holds from then on.
+        length: of each stair.
+
+    Example:
+        >>> from madlib.regimes import Stairs
+        >>> stairs = Stairs((1.0, 0.0, 0.5), length=2)
+        >>> [float(stairs(t)) for t in range(2, 9)]
+        [1.0, 1.0, 0.0, 0.0, 0.5, 0.5, 0.5]
+    """
+
+    heights: tuple[float, ...] = eqx.field(
+        converter=lambda heights: tuple(as_reals(heights, "heights").tolist()), static=True
+    )
+    length: Count = eqx.field(static=True)
+
+    def __post_init__(self):
+        check_fields(self)
+
+    def __call__(self, t: Any) -> Any:
+        since = [t - 1 - i * self.length for i in range(len(self.heights))]
+        # 0 up to 0 and 1 from 1 on, without a choice, for numbers and traced ones alike.
+        reached = [(abs(x) - abs(x - 1) + 1) / 2 for x in since]
+        here = [now - later for now, later in zip(reached, [*reached[1:], 0.0], strict=True)]
+        return sum(height * share for height, share in zip(self.heights, here, strict=True))
+
+
 class Growing(Wrapper):
     """A regime whose sizes follow a schedule.
 
@@ -85,8 +118,8 @@ class Growing(Wrapper):
             for name in ("n_r", "n_s"):
                 factor = np.asarray(self._factor(name, float(t)), float)
                 require(
-                    np.isfinite(factor).all() and (factor > 0).all(),
-                    "a schedule must be finite and positive at every generation",
+                    np.isfinite(factor).all() and (factor >= 0).all(),
+                    "a schedule must be finite and not negative at every generation",
                     f"{factor.min():g} for {name} at generation {t}",
                     "Let it shrink more slowly.",
                 )

@@ -24,6 +24,7 @@ from madlib.regimes import (
     LongMemory,
     Power,
     Selector,
+    Stairs,
     SyntheticAugmentation,
     Weighted,
     selectors,
@@ -100,6 +101,8 @@ def expected(regime, t):
         case Growing(FreshData(n_r, n_s), {"n_s": Dwindling(c, g)}):
             real, size = c / (t + c - 1), n_s * t**g
             return {FRESH: round(size * real), t - 1: round(size * (1 - real))}
+        case Growing(FreshData(n_r, n_s), {"n_s": Stairs(heights, length)}):
+            return {FRESH: n_r, t - 1: round(n_s * heights[min((t - 2) // length, 2)])}
         case Growing(FreshData(n_r, n_s)):
             return {FRESH: round(n_r / t), t - 1: n_s}
 
@@ -130,6 +133,8 @@ def expected(regime, t):
         Growing(
             FreshData(40, 40), {"n_r": Dwindling(2.0, 0.5, True), "n_s": Dwindling(2.0, 0.5, False)}
         ),
+        Growing(FreshData(5, 8), {"n_s": Stairs((0.0, 1.0, 0.25), 2)}),
+        Growing(FreshData(5, 8), {"n_s": Stairs((0.0, 1.0, 0.25), 1)}),
         Weighted(Growing(FreshData(30, 5), {"n_r": Power(-1.0)}), 3.0),
     ],
     ids=str,
@@ -308,8 +313,11 @@ def test_wrappers_are_regimes_of_any_size_grid():
     ("regime", "words"),
     [
         (Growing(FullySynthetic(10), Power(-9.0)), ["at least 2 samples", "got 0"]),
-        (Growing(FullySynthetic(10), lambda t: 0.0 * t), ["schedule", "positive", "got 0 for"]),
-        (Growing(FreshData(9, 9), {"n_r": lambda t: -t}), ["schedule", "for n_r at generation 2"]),
+        (Growing(FullySynthetic(10), lambda t: 0.0 * t), ["at least 2 samples", "got 0"]),
+        (
+            Growing(FreshData(9, 9), {"n_r": lambda t: -t}),
+            ["schedule", "not negative", "-2 for n_r at generation 2"],
+        ),
         (Growing(FullySynthetic(10), lambda t: float("nan")), ["schedule", "finite"]),
         (Growing(AccumulateSubsample(5, 5), Power(1.0)), ["subsample", "by name"]),
         (LongMemory(5, 6, 4), ["memory=4", "n_s=6", "multiple of 4"]),
