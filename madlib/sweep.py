@@ -173,9 +173,10 @@ def run(
     units = units_of(grid)
     folder = _folder(out)
     _write(folder / "sweep.json", json.dumps([[*unit] for unit in units]).encode())
-    for part in folder.glob("*/.*.part"):  # left by a process that was killed
-        if time.time() - part.stat().st_mtime > 3600:
-            part.unlink(missing_ok=True)
+    for part in folder.glob("**/.*.part"):  # left by a process that was killed
+        with contextlib.suppress(FileNotFoundError):  # renamed by another sweep meanwhile
+            if time.time() - part.stat().st_mtime > 3600:
+                part.unlink()
     todo = [unit for unit in units if not _is_whole(folder, unit)]
     for unit in todo:
         (folder / "failed" / f"{unit.name}.txt").unlink(missing_ok=True)
@@ -433,13 +434,12 @@ def _known(out: str | Path) -> tuple[Path, list[Unit]]:
 
 
 def _status(folder: Path, units: Sequence[Unit]) -> Status:
-    done = tuple(unit.name for unit in units if _file(folder, unit).exists())
-    failed = {
-        unit.name: path.read_text("utf-8", "replace")
-        for unit in units
-        if (path := folder / "failed" / f"{unit.name}.txt").exists()
-    }
-    return Status(len(units), done, failed)
+    done = {unit.name: None for unit in units if _file(folder, unit).exists()}
+    failed = {}
+    for name in [unit.name for unit in units if unit.name not in done]:
+        with contextlib.suppress(FileNotFoundError):  # not tried yet, or again by another sweep
+            failed[name] = (folder / "failed" / f"{name}.txt").read_text("utf-8", "replace")
+    return Status(len(units), tuple(done), failed)
 
 
 def _write(path: Path, content: bytes) -> None:

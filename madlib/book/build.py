@@ -513,11 +513,11 @@ def _reason(stem: str, executed: Path, log: str) -> BuildError | ParameterError:
 
 
 def _full(log: str, folder: Path) -> str:
-    """One line, if a log tells of a disk without room."""
+    """One line, if a log tells of a disk without room: of the output or of temporary files."""
     said = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
     found = [words for words in said if words in log]
     remedy = "Make room, or name another output; chapters that are finished are kept."
-    return f"the output needs room; got {folder} ({found[0]}). {remedy}" if found else ""
+    return f"{folder} and temporary files need room; got {found[0]}. {remedy}" if found else ""
 
 
 def _merge_results(found: list[Chapter], results: Path, preset: str | None) -> Path:

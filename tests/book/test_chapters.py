@@ -89,8 +89,12 @@ NEED_TWO = {
 
 
 @chapter
-def test_a_list_of_one_value_runs_or_is_refused_at_once(path: Path) -> None:
+def test_what_is_refused_before_a_chapter_starts(path: Path) -> None:
+    """Values out of range in every chapter, and these lists of one value."""
     notebook, refused = build._read_notebook(path), set()
+    if "seed" in read_cell(build._parameters_cell(notebook)):
+        with pytest.raises(ParameterError, match="seed"):
+            build._given(notebook, {"seed": -1}, ROOT)
     for name, (kind, default) in read_cell(build._parameters_cell(notebook)).items():
         if kind.startswith("list["):
             try:
