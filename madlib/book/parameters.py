@@ -3,8 +3,8 @@
 papermill checks nothing: an unknown name is injected with a log line, and a list given on the
 command line stays a string. So the first cell after the parameters cell calls
 `check_parameters(globals())`; and what `madlib run` or a preset gives is held to the same
-annotations and checks before anything is started (`read_given`), read from the parameters cell,
-which is not executed.
+annotations, and to the checks that the chapter begins with, before anything is started
+(`read_given`); the parameters cell is read and not executed.
 """
 
 import ast
@@ -119,7 +119,7 @@ def read_cell(source: str) -> dict[str, tuple[str, Any]]:
 def read_given(
     cell: str, given: Mapping[str, Any], folder: Path, then: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """The parameters that a caller gives for a chapter, converted, before any of it is executed.
+    """The parameters that a caller gives for a chapter, converted and checked before it starts.
 
     Text is read as a literal of Python or JSON, `1e6` or `[0.9, true]`, unless the annotation is
     `str`. A `str` named `path` or `..._path`, and each of a `list[str]` named `paths` or

@@ -61,12 +61,15 @@ class Dwindling(eqx.Module):
 class Stairs(eqx.Module):
     """A schedule of stairs: each height for `length` generations, from generation 2 on.
 
-    So one program has a loop come to rest at many sizes, one after another; the last generation on
-    stair i is 1 + i length. With n_s at 0 it has the learning curve, too.
+    So one program lets a loop come to rest at many sizes, one after another; the last generation on
+    stair i is 1 + i length. Heights of 0 for n_s yield the learning curve as well.
 
     Attributes:
-        heights: the factors, in order; the last one holds from then on.
-        length: of each stair.
+        heights: the factors, at least 0, in order; the last one holds from then on.
+        length: of each stair, in generations.
+
+    Raises:
+        ParameterError: for anything else.
 
     Example:
         >>> from madlib.regimes import Stairs
@@ -75,13 +78,15 @@ class Stairs(eqx.Module):
         [1.0, 1.0, 0.0, 0.0, 0.5, 0.5, 0.5]
     """
 
-    heights: tuple[float, ...] = eqx.field(
-        converter=lambda heights: tuple(as_reals(heights, "heights").tolist()), static=True
-    )
+    heights: tuple[float, ...] = eqx.field(static=True)
     length: Count = eqx.field(static=True)
 
     def __post_init__(self):
         check_fields(self)
+        heights = as_reals(self.heights, "heights").ravel()
+        fine, remedy = heights.size and heights.min() >= 0, "Use heights=(1.0, 0.5), say."
+        require(fine, "heights must be numbers of at least 0", heights.tolist(), remedy)
+        self.heights = tuple(heights.tolist())
 
     def __call__(self, t: Any) -> Any:
         since = [t - 1 - i * self.length for i in range(len(self.heights))]
@@ -121,7 +126,7 @@ class Growing(Wrapper):
                     np.isfinite(factor).all() and (factor >= 0).all(),
                     "a schedule must be finite and not negative at every generation",
                     f"{factor.min():g} for {name} at generation {t}",
-                    "Let it shrink more slowly.",
+                    "Use factors of 0 or more.",
                 )
             size = self._at(float(t), np).smallest_size(n_ini, n_generations)
             smallest = np.minimum(smallest, size)

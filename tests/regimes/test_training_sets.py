@@ -309,6 +309,13 @@ def test_wrappers_are_regimes_of_any_size_grid():
     )
 
 
+@pytest.mark.parametrize("heights", [(), (1.0, -0.5), (1.0, float("nan"))])
+def test_heights_that_are_no_stairs(heights):
+    with pytest.raises(ParameterError, match="heights must be") as refused:
+        Stairs(heights, 2)
+    assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("regime", "words"),
     [
