@@ -517,7 +517,8 @@ def _full(log: str, folder: Path) -> str:
     said = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
     found = [words for words in said if words in log]
     remedy = "Make room, or name another output; chapters that are finished are kept."
-    return f"{folder} and temporary files need room; got {found[0]}. {remedy}" if found else ""
+    required = "output and temporary files need room"
+    return f"{required}; got {folder} ({found[0]}). {remedy}" if found else ""
 
 
 def _merge_results(found: list[Chapter], results: Path, preset: str | None) -> Path:
