@@ -324,9 +324,16 @@ def test_the_caption_says_what_lines_and_bands_are():
     )
     assert panels._key([bare, figures.trajectories(FEW, theory=FEW[0])]) == (
         "Wide pale lines: theory. (a) Lines: mean of 50 replicates. (b) Lines: mean of 5 "
-        "replicates. Thin lines: each of them."
+        "replicates. Thin lines: each replicate."
     )
     assert panels._key([bare, bare]) == "Lines: mean of 50 replicates. Wide pale lines: theory."
+    few, exact = Estimate(np.ones(4), 0.1, 5), Estimate(np.ones(4), 0.1)
+    unequal = figures.points(
+        {"x": range(4)}, {"a": Estimate.of(MANY, axis=0), "b": few, "c": exact}
+    )
+    assert panels._key([unequal]) == (
+        "Points: mean of 5 or 50 replicates. Bars: two standard errors."
+    )
 
 
 def test_panels_are_lettered_and_share_axes_of_one_quantity():

@@ -168,16 +168,26 @@ def curves(
 
         return write
 
-    keys = [key for curve in drawn for key in curve.key] + [THEORY] * bool(laws)
+    numbers: dict[str, set[int]] = {}  # of replicates; curves of one panel may differ in it.
+    for curve in drawn:
+        for sentence in curve.key:
+            numbers.setdefault(sentence, set()).add(curve.n)
+    keys = [
+        sentence.format(n=" or ".join(f"{n:,}" for n in sorted(ns)))
+        for sentence, ns in numbers.items()
+    ] + [THEORY] * bool(laws)
     table = _table(name, drawn, laws, flat)
     if quantity := metric or axes.get("ylabel"):
         table.insert(0, "quantity", quantity)
     told = (tuple(zip(labels, hues, strict=True)), tuple(flat)) if legend is True else id(draw)
-    return Panel(draw, table, axes, tuple(dict.fromkeys(keys)), told)
+    return Panel(draw, table, axes, tuple(keys), told)
 
 
 class _Curve(NamedTuple):
-    """A curve: its label, its columns in the table, and what is drawn."""
+    """A curve: its label, its columns in the table, what is drawn, and of how many replicates.
+
+    `key` are sentences on it, in which {n} stands for that number.
+    """
 
     label: str
     columns: dict[str, Any]
@@ -187,6 +197,7 @@ class _Curve(NamedTuple):
     limits: tuple[np.ndarray, np.ndarray] | None = None
     thin: Any = ()
     key: tuple[str, ...] = ()
+    n: int = 0
 
     def draw(self, ax: Axes, color: str, marker: str, is_dashed: bool) -> list[Label]:
         """Draw it; returns its label, or without one those of its centers where there are two."""
@@ -253,8 +264,9 @@ def _curve(
         numbers = {"mean": values.mean, "se": values.se}
         limits = values.mean - 2 * values.se, values.mean + 2 * values.se
         what, about = ("Points", "Bars") if settings["marks"] else ("Lines", "Bands")
-        key = [f"{what}: mean of {values.n:,} replicates."] if values.n else []
-        rest = numbers, ("mean",), limits, (), (*key, f"{about}: two standard errors.")
+        key = [f"{what}: mean of {{n}} replicates."] if values.n else []
+        key.append(f"{about}: two standard errors.")
+        rest = numbers, ("mean",), limits, (), tuple(key), values.n or 0
     elif isinstance(values, Band):
         low, middle, high = (as_reals(part, "a band") for part in values)
         rest = {"low": low, "value": middle, "high": high}, ("value",), (low, high)
@@ -279,15 +291,15 @@ def _replicates(values: np.ndarray, center: Any, band: bool, histories: int, mar
     q05, median, q95 = np.quantile(values, [0.05, 0.5, 0.95], axis=0)
     numbers = {"mean": values.mean(0), "median": median}
     numbers |= {"q05": q05, "q95": q95} if many else {}
-    key, limits = [f"Lines: {' and '.join(centers)} of {n:,} replicates."], None
+    key, limits = [f"Lines: {' and '.join(centers)} of {{n}} replicates."], None
     if many and band:
         limits = q05, q95
         key.append("Bands: their 5 to 95 %.")
     thin = values[: n if band and not many else histories]
     numbers |= {f"replicate_{i + 1}": one for i, one in enumerate(thin)}
     if len(thin):
-        key.append(f"Thin lines: {'each' if len(thin) == n else len(thin)} of them.")
-    return numbers, centers, limits, thin, tuple(key)
+        key.append(f"Thin lines: {'each replicate' if len(thin) == n else f'{len(thin)} of them'}.")
+    return numbers, centers, limits, thin, tuple(key), n
 
 
 def _laws(theory: Any, drawn: list[_Curve]) -> list[tuple[str, np.ndarray, np.ndarray]]:
