@@ -32,6 +32,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -210,6 +211,28 @@ class Estimate:
             pooled = np.sqrt(np.mean(se**2, axis=pool, keepdims=True))
             se, n = np.maximum(se, pooled), se.size // pooled.size * (n - 1) + 1
         return cls(mean, se, n)
+
+    @classmethod
+    def of_mean(cls, statistic: Callable[[Any], Any], values: Any) -> "Estimate":
+        """Estimate a function of expectations by the jackknife (Quenouille 1956, Tukey 1958).
+
+        Args:
+            statistic: of the mean of replicates, [...] to [k].
+            values: [n_replicates, ...], at least two replicates.
+
+        Returns:
+            [k], less its bias to first order in 1 / n_replicates.
+
+        Example:
+            >>> Estimate.of_mean(lambda mean: mean[None] ** 2, [1.0, 3.0])
+            Estimate(mean=array([3.]), se=array([4.]), n=2)
+        """
+        values = as_reals(values, "values")
+        n = len(values)
+        require(n >= 2, "a standard error needs at least two replicates", n, "Draw more.")
+        mean = values.mean(0)
+        left_out = np.stack([statistic(one) for one in mean + (mean - values) / (n - 1)])
+        return cls.of(n * np.asarray(statistic(mean)) - (n - 1) * left_out, axis=0)
 
     def __getitem__(self, index: Any) -> "Estimate":
         return Estimate(self.mean[index], self.se[index], self.n)

@@ -322,8 +322,8 @@ def sample_variance(points: Any) -> Float[Array, ""]:
     """
     points = as_points(points)
     require(len(points) > 1, "a variance takes two points or more", "1", "Draw more.")
-    math_of = np if isinstance(points, np.ndarray) else jnp  # in float64 where they are given so
-    return jnp.asarray(math_of.sum(math_of.var(points, axis=0, ddof=1)), float)
+    xp = np if isinstance(points, np.ndarray) else jnp  # NumPy keeps double precision.
+    return jnp.asarray(xp.sum(xp.var(points, axis=0, ddof=1)), float)
 
 
 @checked

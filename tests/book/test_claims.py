@@ -320,6 +320,19 @@ def test_estimate_of_a_mean_and_of_a_ratio():
             claims.estimate([1.0, 2.0], over=over)
 
 
+def test_a_function_of_means_by_the_jackknife():
+    """Of a square, (E x)^2: unbiased, and the delta method's error, 2 E x sd / sqrt(n)."""
+    rng, n = np.random.default_rng(5), 200
+    each = [Estimate.of_mean(lambda mean: mean**2, 3 + rng.normal(size=(n, 2))) for _ in range(400)]
+    mean, se = np.stack([e.mean for e in each]), np.stack([e.se for e in each])
+    assert each[0].n == n and mean.shape == (400, 2)
+    assert abs(mean.mean() - 9) < 5 * mean.std() / np.sqrt(mean.size)
+    assert se.mean() == pytest.approx(6 / np.sqrt(n), rel=0.01)
+    assert mean.std() == pytest.approx(se.mean(), rel=0.1)
+    with pytest.raises(ParameterError, match="at least two replicates"):
+        Estimate.of_mean(np.square, np.ones((1, 3)))
+
+
 def test_cells_that_spread_alike_pool_their_variance():
     """Degrees of freedom add; against the analysis of variance, written out."""
     x = np.random.default_rng(0).normal(0, [[[1.0]], [[2.0]]], (2, 6, 4))
