@@ -77,6 +77,19 @@ class Audit:
         columns = [f"{score}_low", score, f"{score}_high"]
         return self.table[columns].to_numpy(float).T.clip(-1e9, 1e9)
 
+    def measured(self, score: str) -> tuple[np.ndarray, np.ndarray]:
+        """A score of the real items (NaN where there is none) and of generation 1, 2, ...
+
+        Returns:
+            Values and standard errors, [T + 1] each.
+
+        Raises:
+            ParameterError: for a score that has no interval.
+        """
+        known = [name for name in self.table if f"{name}_high" in self.table]
+        require(score in known, f"score must be one of {', '.join(known)}", repr(score))
+        return _with_error([self.floors, *self.generations], score)
+
     def to_json(self) -> str:
         """All findings; numbers that are not finite as null."""
         found = {
@@ -193,9 +206,7 @@ def _judged(
     rng: np.random.Generator,
 ) -> Audit:
     def pairs(name: str) -> np.ndarray:
-        """Values and standard errors [T, 2] of a score."""
-        found = [(row[name], (row[f"{name}_high"] - row[name]) / 1.645) for row in rows]
-        return np.array(found, float)
+        return np.transpose(_with_error(rows, name))
 
     found = of_trends.signs(variance, se, wide, {name: pairs(name) for name in _FALLS})
     kept = of_trends.trend(variance, noise)
@@ -260,6 +271,13 @@ def _scores(
         distances = of_sets.novelty(origin.directions, chosen)
         rows.append(_flat(row(model.rows, model.directions, distances, model.text)))
     return rows, floors, {"neighbors": n, "queries": q, "real": len(own), "passages": m}
+
+
+def _with_error(rows: list[dict[str, Any]], score: str) -> tuple[np.ndarray, np.ndarray]:
+    """Values, and standard errors from their intervals of 90 %; NaN in rows without the score."""
+    found = pd.DataFrame(rows)[[score, f"{score}_low", f"{score}_high"]].to_numpy(float)
+    with np.errstate(invalid="ignore"):  # the entropy of a constant set is -inf
+        return found[:, 0], (found[:, 2] - found[:, 1]) / (2 * 1.645)
 
 
 def _flat(scores: dict[str, Any]) -> dict[str, Any]:

@@ -87,7 +87,8 @@ def test_what_lam_and_scores_are(quick):
     rng = rng_of(4)
     real, first = rng.standard_normal((2, 400, 2))
     second = np.concatenate([real[:200], 0.5 * rng.standard_normal((200, 2))])
-    rows = audit(real, [first, second], raw=True).generations
+    found = audit(real, [first, second], raw=True)
+    rows = found.generations
     variance = [np.trace(np.cov(x.T)) for x in (real, first, second)]
     for t, row in enumerate(rows, 1):
         assert row["lam"] == pytest.approx(variance[t] / variance[t - 1], rel=1e-5)
@@ -95,6 +96,13 @@ def test_what_lam_and_scores_are(quick):
         assert row["variance"] == pytest.approx(variance[t] / variance[0], rel=1e-5)
         assert row["variance_low"] < row["variance"] < row["variance_high"]
     assert rows[0]["copies"] == 0 and 0.4 < rows[1]["copies"] < 0.6
+    for score, of_real in [("recall", found.floors["recall"]), ("distance", np.nan)]:
+        value, se = found.measured(score)
+        np.testing.assert_equal(value, [of_real, *(row[score] for row in rows)])
+        ends = [(row[f"{score}_low"], row[f"{score}_high"]) for row in rows]
+        np.testing.assert_allclose(se[1:], np.ptp(ends, axis=1) / 2 / 1.645)
+    with pytest.raises(ParameterError, match="score must be one of .*recall.*; got 'file'"):
+        found.measured("file")
 
 
 def test_many_columns_are_seen_in_random_directions(quick):
