@@ -652,9 +652,10 @@ def copy_files(app: Sphinx, error: Exception | None) -> None:
     extensions = "input/tex/extensions"
     shutil.copytree(mathjax / extensions, target / extensions, dirs_exist_ok=True)
     static = out / "_static"
-    (static / "explorer-data.js").write_text(explorer.script(), "utf-8")
+    table = explorer.script(results_dir() / "figures")
+    (static / "explorer-data.js").write_text(table, "utf-8")
     form, style = (Path(app.srcdir, "book", "_static", name) for name in EXPLORER)
-    alone = explorer.page(form.read_text("utf-8"), style.read_text("utf-8"))
+    alone = explorer.page(form.read_text("utf-8"), style.read_text("utf-8"), table)
     (static / "may-i-mix.html").write_text(alone, "utf-8")
     for old, new in app.config.madlib_redirects.items():
         (out / "book" / f"{old}.html").write_text(REDIRECT.format(new), "utf-8")

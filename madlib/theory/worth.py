@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import scipy
+from scipy.optimize import elementwise
 
 from madlib.errors import Positives, Shares, require
 from madlib.theory.arguments import AnyRegime, Sizes, Values, broadcast
@@ -33,14 +34,14 @@ def effective_sample_size(distance: Positives, dim: Sizes) -> Values:
         101
     """
     distance, dim = broadcast(distance, dim)
-    low, high = np.zeros_like(distance), np.full_like(distance, np.log(1e18))
     fine = np.all(distance >= real_data(1e18, dim))
     require(fine, "distance must be at least that of 1e18 samples", distance, "Use 1/n, say.")
-    for _ in range(70):
-        middle = (low + high) / 2
-        too_far = real_data(np.exp(middle) + 1, dim) > distance
-        low, high = np.where(too_far, middle, low), np.where(too_far, high, middle)
-    n_e = np.exp((low + high) / 2) + 1
+    found = elementwise.find_root(
+        lambda log_n, distance, dim: np.log(real_data(np.exp(log_n), dim) / distance),
+        (np.log(2), np.log(2e18)),
+        args=(distance, dim),
+    )
+    n_e = np.exp(found.x)
     return np.where(distance > real_data(2.0, dim), 1.0, n_e)
 
 
