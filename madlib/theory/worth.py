@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import scipy
-from scipy.optimize import elementwise
 
 from madlib.errors import Positives, Shares, require
 from madlib.theory.arguments import AnyRegime, Sizes, Values, broadcast
@@ -36,7 +35,7 @@ def effective_sample_size(distance: Positives, dim: Sizes) -> Values:
     distance, dim = broadcast(distance, dim)
     fine = np.all(distance >= real_data(1e18, dim))
     require(fine, "distance must be at least that of 1e18 samples", distance, "Use 1/n, say.")
-    found = elementwise.find_root(
+    found = scipy.optimize.elementwise.find_root(  # imported only here: it takes a second
         lambda log_n, distance, dim: np.log(real_data(np.exp(log_n), dim) / distance),
         (np.log(2), np.log(2e18)),
         args=(distance, dim),
