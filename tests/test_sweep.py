@@ -7,12 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
 import pytest
+from helpers import refused
 
 import madlib
 from madlib import sweep
@@ -181,6 +183,14 @@ def test_a_full_disk_is_one_line_and_loses_nothing(clusters, tmp_path):
     assert not sweep.run(grid, out, scheduler=clusters[0], progress=False).failed
     assert files(out) == whole
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+def test_no_folder_for_temporary_files_is_one_line(tmp_path, monkeypatch):
+    full = tmp_path / "full"
+    full.touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(full))
+    with refused("the workers of a sweep must start", "TMPDIR", error=Unavailable):
+        sweep.run(GRID, tmp_path / "out", workers=1, progress=False)
 
 
 def test_two_sweeps_at_once_in_one_folder(clusters, swept, tmp_path):
