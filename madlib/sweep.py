@@ -122,10 +122,10 @@ def units_of(grid: Mapping[str, Any] | str | Path) -> list[Unit]:
             anything is computed.
     """
     content = _read(grid) if isinstance(grid, str | Path) else dict(grid)
-    lists = content.pop("grid", None) or {}
-    require(
-        isinstance(lists, Mapping), "grid must map names to lists", lists, "Write name: [a, b]."
-    )
+    lists = content.pop("grid", None)
+    lists = {} if lists is None else lists
+    fine, remedy = isinstance(lists, Mapping), "Write name: [a, b]."
+    require(fine, "grid must map names to lists", repr(lists), remedy)
     for name, values in lists.items():
         fine = isinstance(values, list) and values
         require(fine, f"{name} in grid must be a list of values", repr(values), "Write [1, 2].")

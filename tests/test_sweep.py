@@ -266,6 +266,7 @@ def test_a_scheduler_elsewhere(swept, tmp_path):
         ({"record": ["variance"]}, "metric must be one of"),
         ({"n_ini": None}, "n_ini"),
         ({"grid": [1]}, "grid must map names to lists"),
+        ({"grid": np.array([2.0, np.nan])}, "grid must map names to lists"),
         ({"grid": {"n_s": 10}}, "n_s in grid must be a list"),
         ({"dim": 0}, "dim must be a whole number"),
         ({"block": 0}, "block must be a whole number"),
