@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from madlib import generators, metrics, regimes, targets
-from madlib.errors import closest, require
+from madlib.errors import ParameterError, closest, require
 from madlib.protocols import Generator, Metric, Number, Regime, Size, Target
 
 # Those that numbers alone make; the others hold a regime or a model.
@@ -206,4 +206,9 @@ def _make(role: str, table: dict[str, Any], name: Any, settings: dict[str, Any])
     wrong = sorted((needed - set(settings)) | (set(settings) - set(parameters)))
     got, remedy = ", ".join(settings) or "nothing", f"Check {', '.join(wrong)}."
     require(not wrong, f"{name} takes {', '.join(parameters)}", got, remedy)
-    return table[name](**settings)
+    try:
+        return table[name](**settings)
+    except (MemoryError, ValueError) as error:  # NumPy has both for arrays that are too large.
+        fits = isinstance(error, ParameterError)
+        require(fits, f"{name} must fit in memory", error, "Choose smaller sizes.")
+        raise

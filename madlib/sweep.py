@@ -122,10 +122,10 @@ def units_of(grid: Mapping[str, Any] | str | Path) -> list[Unit]:
             anything is computed.
     """
     content = _read(grid) if isinstance(grid, str | Path) else dict(grid)
-    lists = content.pop("grid", None) or {}
-    require(
-        isinstance(lists, Mapping), "grid must map names to lists", lists, "Write name: [a, b]."
-    )
+    lists = content.pop("grid", None)
+    lists = {} if lists is None else lists
+    fine, remedy = isinstance(lists, Mapping), "Write name: [a, b]."
+    require(fine, "grid must map names to lists", repr(lists), remedy)
     for name, values in lists.items():
         fine = isinstance(values, list) and values
         require(fine, f"{name} in grid must be a list of values", repr(values), "Write [1, 2].")
@@ -300,21 +300,29 @@ def _write_unit(unit: Unit, folder: Path) -> str:
 
 @contextlib.contextmanager
 def _client(workers: int | None, scheduler: str | None, n_units: int) -> Iterator["Client"]:
-    try:
-        from dask import config
-        from distributed import Client, LocalCluster
-    except ModuleNotFoundError as error:
-        remedy = "Install it: pip install 'madlib[cluster]'."
-        require(False, "a sweep needs dask.distributed", f"no {error.name}", remedy, Unavailable)
-        raise
     with contextlib.ExitStack() as stack:
         quiet = {"logging.distributed": "error", "distributed.scheduler.allowed-failures": 2}
-        stack.enter_context(config.set(quiet))
+        try:
+            from dask import config
+
+            stack.enter_context(config.set(quiet))  # read when distributed is imported
+            from distributed import Client, LocalCluster
+        except ModuleNotFoundError as error:
+            remedy = "Install it: pip install 'madlib[cluster]'."
+            required = "a sweep needs dask.distributed"
+            require(False, required, f"no {error.name}", remedy, Unavailable)
+            raise
         if scheduler is None:
             n_workers = min(workers or os.cpu_count() or 1, n_units)
-            cluster = LocalCluster(
-                n_workers=n_workers, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-            )
+            try:
+                cluster = LocalCluster(
+                    n_workers=n_workers, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+                )
+            except (OSError, RuntimeError) as error:
+                required = "the workers of a sweep must start"
+                remedy = "Make room for temporary files, or name a folder with room in TMPDIR."
+                require(False, required, error, remedy, Unavailable)
+                raise
             stack.callback(cluster.close)
             scheduler = cluster.scheduler_address
         try:

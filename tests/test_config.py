@@ -3,7 +3,7 @@
 import pytest
 
 from madlib import regimes
-from madlib.config import REGIMES, make_regime
+from madlib.config import REGIMES, make_regime, make_target
 from madlib.errors import ParameterError
 
 
@@ -30,4 +30,11 @@ def test_regimes_by_name():
 def test_mistakes_are_one_line(name, numbers, said):
     with pytest.raises(ParameterError, match=said) as caught:
         make_regime(name, **numbers)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dim", [2_000_000, 2**31 - 1])
+def test_a_target_beyond_memory_is_one_line(dim):
+    with pytest.raises(ParameterError, match="normal must fit in memory") as caught:
+        make_target("normal", dim=dim)
     assert "\n" not in str(caught.value)

@@ -7,12 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
 import pytest
+from helpers import refused
 
 import madlib
 from madlib import sweep
@@ -183,6 +185,14 @@ def test_a_full_disk_is_one_line_and_loses_nothing(clusters, tmp_path):
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
 
+def test_no_folder_for_temporary_files_is_one_line(tmp_path, monkeypatch):
+    full = tmp_path / "full"
+    full.touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(full))
+    with refused("the workers of a sweep must start", "TMPDIR", error=Unavailable):
+        sweep.run(GRID, tmp_path / "out", workers=1, progress=False)
+
+
 def test_two_sweeps_at_once_in_one_folder(clusters, swept, tmp_path):
     """Each returns how far its own grid is, and all bytes are as of one sweep."""
     lams = {**GRID, "grid": {**GRID["grid"], "lam": [0.8]}}
@@ -256,6 +266,7 @@ def test_a_scheduler_elsewhere(swept, tmp_path):
         ({"record": ["variance"]}, "metric must be one of"),
         ({"n_ini": None}, "n_ini"),
         ({"grid": [1]}, "grid must map names to lists"),
+        ({"grid": np.array([2.0, np.nan])}, "grid must map names to lists"),
         ({"grid": {"n_s": 10}}, "n_s in grid must be a list"),
         ({"dim": 0}, "dim must be a whole number"),
         ({"block": 0}, "block must be a whole number"),

@@ -65,10 +65,11 @@ def test_digits_without_end_stay_digits():
     assert points.min() == 0 and points.max() <= 1
     expected = 10 * np.bincount(target.params.label)
     assert stats.chisquare(np.bincount(samples.label), expected).pvalue > 1e-3
-    training = targets.digits("training", labeled=True).params
+    training = jax.tree.map(np.asarray, targets.digits("training", labeled=True).params)
+    held_out, labels = jax.tree.map(np.asarray, (target.params, samples.label))
     judge = KNeighborsClassifier(3).fit(training.points, training.label)
-    plain = judge.score(target.params.points, target.params.label)
-    accuracy = judge.score(points, samples.label)
+    plain = judge.score(held_out.points, held_out.label)
+    accuracy = judge.score(points, labels)
     se = np.sqrt(accuracy * (1 - accuracy) / 500)  # draws of one digit are not independent
     assert plain > 0.97 and accuracy > plain - 0.02 - 5 * se, (plain, accuracy, se)
 
