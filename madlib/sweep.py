@@ -279,6 +279,8 @@ def _compute(client: "Client", todo: Sequence[Unit], folder: Path, progress: boo
 
 def _write_unit(unit: Unit, folder: Path) -> str:
     """Computes one unit and writes its file; the error in one line, or nothing."""
+    if _is_whole(folder, unit):  # by a worker that died before it could say so, or by another sweep
+        return ""
     for i in range(_TRIES):
         try:
             frame = run_unit(unit)

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
+import psutil
 import pytest
 from helpers import refused
 
@@ -219,8 +220,7 @@ def test_a_kill_loses_nothing(who, swept, tmp_path):
     while not list(out.glob("units/*.parquet")) and time.time() < deadline:
         time.sleep(0.02)
     if who == "worker":
-        children = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True)
-        os.kill(int(children.stdout.split()[-1]), signal.SIGKILL)
+        psutil.Process(run.pid).children()[-1].kill()
     else:
         os.killpg(run.pid, signal.SIGKILL)
     run.wait(timeout=120)
