@@ -40,8 +40,8 @@ True dim must be a whole number from 1 to 1e+15; got 0. Use 1, say.
 >>> isinstance(Gaussian(1), madlib.Generator)
 True
 >>> target = madlib.targets.normal(5.0, 1.0)
->>> isinstance(target, madlib.Target)
-True
+>>> isinstance(target, madlib.Target), mean(madlib.Model(Gaussian(1), target.params), target).item()
+(True, 5.0)
 >>> parts = jax.random.key(0), Gaussian(1), FullySynthetic(10**12), target
 >>> one = madlib.run_loop(*parts, n_ini=10**12, n_generations=3, record=(mean,))
 >>> one["mean"].round(3).tolist()
@@ -83,7 +83,7 @@ from madlib.errors import MadlibError, ParameterError
 from madlib.generators import Gaussian
 from madlib.loop import run_loop
 from madlib.planning import plan
-from madlib.protocols import Generator, Metric, Regime, Target
+from madlib.protocols import Generator, Metric, Model, Regime, Target
 from madlib.regimes import FreshData, FullySynthetic, SyntheticAugmentation
 from madlib.simulate import simulate
 from madlib.trajectory import Trajectory
@@ -97,6 +97,7 @@ __all__ = [
     "Generator",
     "MadlibError",
     "Metric",
+    "Model",
     "ParameterError",
     "Regime",
     "SyntheticAugmentation",

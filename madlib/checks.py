@@ -172,7 +172,7 @@ def _rehearsals(key: Any, loop: Loop) -> Iterator[tuple[str, Callable[[], Any]]]
         return Model(loop.generator, params, 1.0, key)
 
     def real() -> Any:
-        return draw_real(loop, key, loop.n_ini)
+        return draw_real(loop, key, 1, key, loop.n_ini)
 
     yield f"{target}.draw", lambda: trace(loop.target.draw, key, loop.n_ini)
     yield f"{generator}.summarize", lambda: trace(real)

@@ -1,8 +1,7 @@
 r"""Datasets that add, `real + synthetic`, and weigh, `w * real`: all that a regime needs.
 
 What is stored depends on the generator: `Samples`, the points themselves, for networks; `Moments`,
-weight, mean and scatter, for a Gaussian; `Counts` of symbols for a categorical; `NormalEquations`
-for a regression.
+weight, mean and scatter, for a Gaussian; for other exact draws see `madlib.statistics`.
 """
 
 from typing import Any, NamedTuple
@@ -56,16 +55,6 @@ class Samples(NamedTuple):
         return jax.tree.map(lambda room, rows: write(room, rows, used, axis=0), self, other)
 
 
-def _zero(statistics: Any, n: Any) -> Any:
-    """Statistics of no examples; they take the same room for any n."""
-    del n
-    return jax.tree.map(jnp.zeros_like, statistics)
-
-
-def _sum(statistics: Any, other: Any) -> Any:
-    return statistics + other
-
-
 class Moments(NamedTuple):
     r"""Sufficient statistics of a Gaussian.
 
@@ -82,7 +71,6 @@ class Moments(NamedTuple):
     mean: Float[Array, " d"]
     root: Float[Array, "d d"]
     __array_ufunc__ = None
-    empty, extend = _zero, _sum
 
     @classmethod
     def of(cls, samples: Samples) -> "Moments":
@@ -106,38 +94,8 @@ class Moments(NamedTuple):
         root = jnp.sqrt(w) * self.root
         return Moments(w * self.weight, w**2 * self.weight_squared, self.mean, root)
 
+    def empty(self, n: Any) -> Any:
+        """Statistics of no examples; they take the same room for any n."""
+        return jax.tree.map(jnp.zeros_like, self)
 
-class Counts(NamedTuple):
-    """Occurrences of each of k symbols, weighted."""
-
-    count: Float[Array, " k"]
-    __array_ufunc__ = None
-    empty, extend = _zero, _sum
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(self.count + other.count)
-
-    def __rmul__(self, w: Any) -> "Counts":
-        return Counts(w * self.count)
-
-
-class NormalEquations(NamedTuple):
-    r"""Sufficient statistics of a linear regression: $X^T X$ [d, d] and $X^T y$ [d], weighted."""
-
-    gram: Float[Array, "d d"]
-    moment: Float[Array, " d"]
-    __array_ufunc__ = None
-    empty, extend = _zero, _sum
-
-    @classmethod
-    def of(cls, samples: Samples) -> "NormalEquations":
-        """From points [n, d + 1], the response last."""
-        x, y = samples.points[:, :-1], samples.points[:, -1]
-        weighted = samples.weight[:, None] * x
-        return cls(weighted.T @ x, weighted.T @ y)
-
-    def __add__(self, other: "NormalEquations") -> "NormalEquations":
-        return NormalEquations(self.gram + other.gram, self.moment + other.moment)
-
-    def __rmul__(self, w: Any) -> "NormalEquations":
-        return NormalEquations(w * self.gram, w * self.moment)
+    extend = __add__

@@ -1,7 +1,4 @@
-r"""The loop, and the only one: for every generator, every regime, every dataset.
-
-`run_loop` is one replicate: two steps, `first` and `later`, that `madlib.simulate` takes for many.
-"""
+"""The loop, and the only one: for every generator, every regime, every dataset."""
 
 import dataclasses
 from functools import partial
@@ -49,7 +46,7 @@ def run_loop(
     record: tuple[Metric, ...] = (),
     every: int = 1,
 ) -> Trajectory:
-    r"""One replicate of the loop: pure, for use under `jax.jit`, `jax.vmap` and friends.
+    r"""One replicate of the loop: pure, for `jax.jit`; `madlib.simulate` takes its steps for many.
 
     Args:
         key, generator, regime, target: who draws, fits, mixes, and is real.
@@ -62,8 +59,7 @@ def run_loop(
     Returns:
         Trajectory with leading axis [n_rows].
     """
-    parts = matched(generator, regime, target)
-    loop = Loop(*parts, n_ini, n_generations, lam, tuple(record))
+    loop = Loop(*matched(generator, regime, target), n_ini, n_generations, lam, tuple(record))
     state, row = first(key, loop)
     state = state._replace(memory=loop.regime.init(state.memory, n_generations))
     _, rows = later(state, loop, jnp.arange(2, n_generations + 1).reshape(-1, every))
@@ -82,7 +78,7 @@ def matched(generator: Generator, regime: Regime, target: Target) -> tuple[Any, 
 def first(key: Key[Array, ""], loop: Loop) -> tuple[State, Any]:
     """Generation 1 and its row; the real samples are left in `memory`. Does not use the regime."""
     k_real, k_fit, k_loop = jax.random.split(key, 3)
-    real = draw_real(_at(loop, k_loop, 1), k_real, loop.n_ini)
+    real = draw_real(loop, k_loop, 1, k_real, loop.n_ini)
     params = loop.generator.fit(k_fit, loop.generator.summarize(real))
     state = State(k_loop, params, real, first_failure(jnp.zeros((), int), 1, params))
     return state, row_of(jax.random.fold_in(key, 3), params, loop)
@@ -108,18 +104,14 @@ def later(state: State, loop: Loop, generations: Int[Array, "n_rows every"]) -> 
 def training_set(key: Key[Array, ""], state: State, loop: Loop, t: Any) -> tuple[Any, Any]:
     """What the model of generation t learns from, and the regime's memory after it."""
     model = Model(loop.generator, state.params, loop.lam)
-    real = partial(draw_real, _at(loop, state.key, t))
+    real = partial(draw_real, loop, state.key, t)
     turn = Turn(t, loop.n_generations, real, model.draw, model)
     return loop.regime.training_set(key, turn, state.memory)
 
 
-def _at(loop: Loop, key: Key[Array, ""], t: Any) -> Loop:
-    return loop._replace(target=loop.target.at(key, t, loop.n_ini, loop.n_generations))
-
-
-def draw_real(loop: Loop, key: Key[Array, ""], n: Any) -> Any:
-    """n real examples in the form in which the generator draws synthetic ones, so that they add."""
-    real = loop.target.draw(key, n)
+def draw_real(loop: Loop, k_loop: Key[Array, ""], t: Any, key: Key[Array, ""], n: Any) -> Any:
+    """n real examples for generation t, in the form of synthetic ones, so that they add."""
+    real = loop.target.at(k_loop, t, loop.n_ini, loop.n_generations).draw(key, n)
     return loop.generator.summarize(real) if loop.generator.exact else real
 
 

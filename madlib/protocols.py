@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 import equinox as eqx
 from jaxtyping import Array, Float, Int, Key
 
-# Fields of a regime: a number or, where draws are exact, an array of them, an axis of a grid.
+# Fields of a regime that may be axes of a grid where draws are exact; all others are constants.
 Size = Annotated[Any, "size"]  # of a data set: whole, at least 0.
 Number = Annotated[Any, "number"]  # a weight, a share, an exponent.
 Draw = Callable[[Key[Array, ""], Any], Any]  # draw(key, n) -> Dataset
@@ -93,7 +93,6 @@ class Target(eqx.Module):
 
     def at(self, key: Key[Array, ""], generation: Any, n_ini: Any, n_generations: int) -> "Target":
         """As generation t of the loop with this key may draw from it; finite data can run out."""
-        del key, generation, n_ini, n_generations
         return self
 
     def draw(self, key: Key[Array, ""], n: Any) -> Any:
@@ -130,8 +129,7 @@ class Model:
     def samples(self, n: int) -> Any:
         """n synthetic `Samples`, the same ones for all metrics of a row."""
         if n not in self._drawn:
-            generator = self.generator.pointwise()
-            self._drawn[n] = generator.draw(self.key, self.params, n, self.lam)
+            self._drawn[n] = self.generator.pointwise().draw(self.key, self.params, n, self.lam)
         return self._drawn[n]
 
 
@@ -146,10 +144,7 @@ class Turn(NamedTuple):
 
 
 class Regime(eqx.Module):
-    """Answers one question: what is the training set of this generation?
-
-    Fields annotated `Size` or `Number` may be axes of a grid; all others are constants.
-    """
+    """Answers one question: what is the training set of this generation?"""
 
     @property
     def needs_points(self) -> bool:
@@ -162,7 +157,6 @@ class Regime(eqx.Module):
 
     def init(self, real: Any, n_generations: int) -> Any:
         """Memory before generation 2; real is the training set of generation 1."""
-        del real, n_generations
         return ()
 
     def training_set(self, key: Key[Array, ""], turn: Turn, memory: Any) -> tuple[Any, Any]:

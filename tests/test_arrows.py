@@ -16,9 +16,10 @@ FLOORS = {
     "random": set(),
     "trajectory": {"errors"},
     "datasets": {"errors", "linalg"},
+    "statistics": {"datasets"},
     "loop": {"errors", "protocols", "trajectory"},
-    "regimes": {"errors", "protocols", "datasets", "linalg", "random", "sizes"},
-    "generators": {"errors", "protocols", "datasets", "linalg", "random"},
+    "regimes": {"errors", "protocols", "datasets", "statistics", "linalg", "random", "sizes"},
+    "generators": {"errors", "protocols", "datasets", "statistics", "linalg", "random"},
     "targets": {"errors", "protocols", "datasets", "linalg", "random", "generators"},
     "metrics": {"errors", "protocols", "datasets", "linalg", "random", "generators"},
     # Dispatch by class needs the classes.

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from helpers import refused
 
-from madlib.datasets import Counts, Moments, NormalEquations, Samples
+from madlib.datasets import Moments, Samples
+from madlib.statistics import Counts, NormalEquations
 
 EPS = np.finfo(np.float32).eps
 DIMS = (1, 2, 3, 5, 64)

@@ -15,13 +15,16 @@ between; an equality holds within 5, fails beyond the tolerance and is undecided
 ...     path = Path(folder, "claims.yaml")
 ...     size = path.write_text(entry + " chapter: mine, verdict: passes}]")
 ...     with mock.patch.dict(os.environ, MADLIB_RESULTS=folder, MADLIB_LEDGER=str(path)):
-...         mean = claims.Estimate.of([0.98, 1.01, 1.0, 1.02, 0.97])
-...         verdict = claims.check("mean", mean, expected=1)
+...         replicates = [0.98, 1.01, 1.0, 1.02, 0.97]
+...         verdict = claims.check("mean", replicates, expected=1)
 ...         print(verdict, isinstance(verdict, claims.Verdict))
 ...         print(claims.audit(folder), claims.ledger() == (verdict.claim,))
 ...         print(isinstance(verdict.claim, claims.Claim))
+...         mean = {"mean": claims.Estimate.of(replicates)}
+...         print(claims.check_all(mean, expected=1) == claims.Verdicts([verdict]))
 mean: holds (|z| = 0.43) True
 [] True
+True
 True
 """
 
@@ -32,7 +35,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +46,17 @@ from madlib.book.results import write_result
 from madlib.errors import ParameterError, as_reals, closest, require
 from madlib.metrics.collapse import N_STANDARD_ERRORS, tolerance
 
-__all__ = ["Claim", "Estimate", "Verdict", "audit", "check", "estimate", "ledger"]
+__all__ = [
+    "Claim",
+    "Estimate",
+    "Verdict",
+    "Verdicts",
+    "audit",
+    "check",
+    "check_all",
+    "estimate",
+    "ledger",
+]
 
 # What the ledger says -> the outcome of the check that bears it out.
 OUTCOMES = {
@@ -133,6 +146,16 @@ class Verdict(NamedTuple):
             f'<a href="claims.html#claim-{self.claim.id}"><code>{self.claim.id}</code></a> '
             f"{statement}</div>"
         )
+
+
+class Verdicts(tuple[Verdict, ...]):
+    """Verdicts that show themselves one below the other."""
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self))
+
+    def _repr_html_(self) -> str:
+        return "\n".join(verdict._repr_html_() for verdict in self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,13 +292,14 @@ _BOUNDS = {"equality": ("expected",), "inequality": ("at_least", "at_most"), "or
 
 def check(
     id: str,
-    estimate: Estimate,
+    measured: Any,
     *,
+    axis: int = -1,
     expected: Any = None,
     at_least: Any = None,
     at_most: Any = None,
 ) -> Verdict:
-    """Compare an estimate with a claim; the ledger has the kind of the comparison.
+    """Compare what was measured with a claim; the ledger has the kind of the comparison.
 
     An equality takes `expected`; an inequality `at_least` or `at_most`; an order nothing, and then
     the entries of the estimate increase as they stand and are independent of their neighbors, or
@@ -284,8 +308,10 @@ def check(
 
     Args:
         id: of the claim.
-        estimate: the measured numbers; an exact quantity has se 0, and must agree to rounding.
-            None at all, such as the steps along a list of one, leave the claim not measured.
+        measured: an `Estimate`, of which an exact quantity has se 0 and must agree to rounding; or
+            the replicates of one. No numbers at all, such as the steps along a list of one, leave
+            the claim not measured.
+        axis: of the replicates.
         expected, at_least, at_most: numbers of a shape that broadcasts with the estimate's.
 
     Returns:
@@ -295,6 +321,7 @@ def check(
         ParameterError: for an unknown id, or what cannot be compared; never for an outcome.
     """
     claim = _find(id)
+    estimate = measured if isinstance(measured, Estimate) else Estimate.of(measured, axis=axis)
     sides = {"expected": expected, "at_least": at_least, "at_most": at_most}
     sides = {name: as_reals(v, f"{id}: {name}") for name, v in sides.items() if v is not None}
     fine = set(sides) <= set(_BOUNDS[claim.kind]) and len(sides) == 1
@@ -336,6 +363,19 @@ def check(
     text = json.dumps(record, indent=2, sort_keys=True, allow_nan=False)
     write_result(f"claims/{id}.json", f"{text}\n".encode())
     return Verdict(claim, outcome, worst, needed)
+
+
+def check_all(measured: Mapping[str, Any], **how: Any) -> Verdicts:
+    """Compare several measured numbers with claims of one form, one after the other.
+
+    Args:
+        measured: {id: numbers}, as in `check`.
+        **how: `axis`, `expected`, `at_least` and `at_most` of all of them, as in `check`.
+
+    Returns:
+        The outcomes, in order; each is written as by `check`.
+    """
+    return Verdicts(check(id, values, **how) for id, values in measured.items())
 
 
 def ledger(path: str | Path | None = None) -> tuple[Claim, ...]:

@@ -18,14 +18,14 @@ from pydantic import ValidationError as Refused
 
 from madlib.errors import ParameterError, closest, is_number, require
 
-__all__ = ["check_parameters"]
+__all__ = ["check_parameters", "checked_parameters"]
 
 Range = tuple[float | None, float | None]
 SHARED_RANGES: dict[str, Range] = {
     "seed": (0, 2**32 - 1),  # jax.random.key folds larger seeds back onto smaller ones.
     "n_ini": (1, None),
     "n_generations": (1, None),
-    "n_replicates": (1, None),
+    "n_replicates": (2, None),  # One has no standard error.
     "lam": (0, 1),
     "dim": (1, None),
     "ddof": (0, 1),
@@ -34,6 +34,7 @@ _IPYTHON_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 # What papermill can write into a cell; arrays, trajectories and figures are the chapter's own.
 _INJECTABLE = (bool, int, float, str, list, tuple, dict, set, type(None))
 _CHECKED = "__madlib_checked__"
+_of_chapter: dict[str, Any] = {}  # The chapter that this process executes: there is one.
 
 
 def _whole(value: Any) -> Any:
@@ -95,7 +96,14 @@ def check_parameters(namespace: dict[str, Any], **ranges: Range) -> dict[str, An
         bounds = ranges.get(name, shared)
         namespace[name] = _convert(name, namespace[name], annotation, *bounds)
     namespace[_CHECKED] = True
-    return {name: namespace[name] for name in declared}
+    _of_chapter.clear()
+    _of_chapter.update({name: namespace[name] for name in declared})
+    return checked_parameters()
+
+
+def checked_parameters() -> dict[str, Any]:
+    """{name: value} that `check_parameters` returned last; none before the first call."""
+    return dict(_of_chapter)
 
 
 def read_cell(source: str) -> dict[str, tuple[str, Any]]:

@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from madlib.datasets import Counts, Samples
+from madlib.datasets import Samples
 from madlib.errors import Count, Flag
 from madlib.generators.points import PointGenerator
 from madlib.protocols import Space
 from madlib.random import multinomial
+from madlib.statistics import Counts
 
 
 class CategoricalParams(NamedTuple):

@@ -6,10 +6,9 @@ $G^t = N(\mu_t, \Sigma_t)$. Sampling with bias $\lambda$ draws from $N(\mu_t, \l
     mean     ~ N(mu, lam Sigma / n),
     scatter  ~ Wishart(lam Sigma, n - 1),
 
-independent of each other, so `draw` returns those two and never the points. The root of the scatter
-is L B with L L^T = lam Sigma and B of Bartlett's decomposition, which is what `Moments` keeps: a
-fully synthetic loop multiplies triangular matrices, factorizes nothing, and stays exact while it
-collapses for ten thousand generations.
+independent of each other, so `draw` returns those two and never the points: the root of the scatter
+as L B, with L L^T = lam Sigma and B of Bartlett's decomposition. A fully synthetic loop multiplies
+triangular matrices, factorizes nothing, and stays exact for ten thousand generations of collapse.
 """
 
 import dataclasses

@@ -18,11 +18,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from madlib.datasets import NormalEquations, Samples
+from madlib.datasets import Samples
 from madlib.errors import Count, Flag, NonNegative
 from madlib.generators.points import PointGenerator
 from madlib.linalg import solve_positive
 from madlib.random import wishart_root
+from madlib.statistics import NormalEquations
 
 
 class RegressionParams(NamedTuple):

@@ -19,10 +19,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from madlib.datasets import NormalEquations, Samples
+from madlib.datasets import Samples
 from madlib.errors import Count, Natural, OpenShare, require
 from madlib.generators.regression import LinearRegression, RegressionParams
 from madlib.linalg import solve_positive
+from madlib.statistics import NormalEquations
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,9 +18,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from madlib.datasets import Counts, Samples
+from madlib.datasets import Samples
 from madlib.protocols import Model
 from madlib.regimes.curated import Selector
+from madlib.statistics import Counts
 
 
 class Thin(Selector):

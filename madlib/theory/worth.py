@@ -35,7 +35,9 @@ def effective_sample_size(distance: Positives, dim: Sizes) -> Values:
     distance, dim = broadcast(distance, dim)
     fine = np.all(distance >= real_data(1e18, dim))
     require(fine, "distance must be at least that of 1e18 samples", distance, "Use 1/n, say.")
-    found = scipy.optimize.elementwise.find_root(  # imported only here: it takes a second
+    from scipy.optimize import elementwise  # only here: it takes a second
+
+    found = elementwise.find_root(
         lambda log_n, distance, dim: np.log(real_data(np.exp(log_n), dim) / distance),
         (np.log(2), np.log(2e18)),
         args=(distance, dim),

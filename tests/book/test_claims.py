@@ -150,6 +150,19 @@ def test_a_claim_about_more_values_than_there_are_is_not_measured(places, id, es
     assert any(f"{id}: the ledger says" in line for line in claims.audit(places / "results"))
 
 
+def test_replicates_are_estimated_and_claims_of_one_form_checked_in_order(places):
+    values = np.arange(12.0).reshape(4, 3)
+    claims.check("equal-thing", Estimate.of(values, axis=0), expected=[4.0, 5.0, 6.0])
+    first = record(places, "equal-thing")
+    verdict = claims.check("equal-thing", values, axis=0, expected=[4.0, 5.0, 6.0])
+    assert record(places, "equal-thing") == first and first["n"] == 4
+    both = claims.check_all({"bound-thing": values.T, "order-thing": [1.0, 2.0]}, at_least=0)
+    assert [one.claim.id for one in both] == ["bound-thing", "order-thing"]
+    assert both[0] == claims.check("bound-thing", values, axis=0, at_least=0)
+    assert str(both).splitlines() == [str(one) for one in both]
+    assert both._repr_html_().count("madlib-verdict") == 2 and len(verdict) == 4
+
+
 def test_an_outcome_shows_itself():
     verdict = claims.check("equal-thing", Estimate(1.0, 0.5), expected=0.35)
     assert str(verdict) == repr(verdict) == "equal-thing: holds (|z| = 1.3)"

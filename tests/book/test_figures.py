@@ -22,6 +22,7 @@ from madlib import ParameterError, Trajectory
 from madlib.book import figures
 from madlib.book.claims import Estimate
 from madlib.book.figures import marks, panels, style
+from madlib.book.parameters import check_parameters
 from madlib.generators import NormalParams
 from madlib.regimes import Curated, FreshData, FullySynthetic, Weighted
 
@@ -282,6 +283,29 @@ def test_what_is_drawn_is_in_the_table():
     )
     assert whole.table["panel"].tolist() == ["a"] * 8 + ["b"] * 4
     assert "panel" not in panel.table
+
+
+def test_a_figure_has_the_parameters_of_its_chapter(results):
+    check_parameters({"__annotations__": {"n_s": int}, "n_s": 12_000})
+    found = figures.figure(figures.points(None, FEW), label="fig-a", caption="Of {n_s}.")
+    assert found.caption.startswith("Of 12,000. ")
+    assert json.loads((results / "fig-a.json").read_text())["parameters"] == {"n_s": 12_000}
+
+
+def test_axes_are_named_by_the_symbols_of_their_settings():
+    of = {"n_s_over_n_r": r"$n_s / n_r$", "lam": r"$\lambda$"}
+    for name, words in of.items():
+        assert figures.points({name: [1, 2]}, [1, 2]).axes["xlabel"] == words
+    assert "xlabel" not in figures.points({"share": [1, 2]}, [1, 2]).axes
+    assert figures.points({"n_s": [1, 2]}, [1, 2], xlabel="size").axes["xlabel"] == "size"
+    grid = figures.heatmap({"n_r": [1, 2]}, {"n_s": [1, 2]}, np.ones((2, 2)), label="z").axes
+    assert (grid["xlabel"], grid["ylabel"]) == ("$n_r$", "$n_s$")
+
+
+def test_levels_without_words_are_no_legend_of_their_own():
+    low, high = (figures.trajectories({"a": FEW}, levels=[level]) for level in (0, 1))
+    assert low.legend == high.legend
+    assert low.legend != figures.trajectories({"a": FEW}, levels={"real": 1}).legend
 
 
 def test_points_have_bars_of_two_standard_errors():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from madlib.book.parameters import check_parameters, read_cell, read_given
+from madlib.book.parameters import check_parameters, checked_parameters, read_cell, read_given
 from madlib.errors import ParameterError
 
 CELL = """
@@ -103,6 +103,13 @@ def test_reads_the_cells_where_python_keeps_no_annotations():
     names = namespace.pop("__annotations__")
     namespace["__annotate__"] = lambda form: names
     assert check_parameters(namespace)["n_s"] == 100
+
+
+def test_figures_have_the_parameters_that_were_checked_last():
+    found = check_parameters(run("n_s = 7"))
+    assert checked_parameters() == found and checked_parameters() is not found
+    found.clear()
+    assert checked_parameters()["n_s"] == 7
 
 
 def test_a_cell_without_annotations_is_refused():

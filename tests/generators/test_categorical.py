@@ -6,9 +6,10 @@ import numpy as np
 from helpers import LEVEL, keys
 from scipy import stats
 
-from madlib.datasets import Counts, Samples
+from madlib.datasets import Samples
 from madlib.generators import Categorical, CategoricalParams
 from madlib.generators.categorical import tempered
+from madlib.statistics import Counts
 
 PARAMS = CategoricalParams(jnp.array([0.4, 0.0, 0.25, 0.05, 0.3]))
 

@@ -7,10 +7,11 @@ import pytest
 from scipy import stats
 
 from madlib import theory
-from madlib.datasets import Counts, Samples
+from madlib.datasets import Samples
 from madlib.generators import Gaussian, NormalParams
 from madlib.protocols import Model, Turn
 from madlib.regimes import selectors
+from madlib.statistics import Counts
 
 N = 200_000
 MODEL = Model(Gaussian(1), NormalParams(jnp.array([0.3]), jnp.array([[0.8]])), lam=0.5)

@@ -8,7 +8,7 @@ import pytest
 from jaxtyping import Array
 
 from madlib import Gaussian, ParameterError, metrics, simulate, targets, theory
-from madlib.datasets import Counts, Samples
+from madlib.datasets import Samples
 from madlib.generators import Categorical, NormalParams
 from madlib.protocols import Model, Turn
 from madlib.regimes import (
@@ -29,6 +29,7 @@ from madlib.regimes import (
     Weighted,
     selectors,
 )
+from madlib.statistics import Counts
 
 N_INI, N_GENERATIONS = 4, 6
 INITIAL, FRESH = -1.0, 0.0  # Labels of real rows; rows of model t are labelled t.

@@ -8,7 +8,7 @@ theme of the page. A panel alone, as a cell's last line, shows itself and saves 
         figures.trajectories(runs, "wasserstein2_squared", theory=distance, colors=regimes,
                              log="xy", title="quality"),
         figures.trajectories(runs, "total_variance", theory=spread, colors=regimes, log="xy"),
-        label="fig-hero", parameters=params, reproduces="alemohammad2023, Figure 3",
+        label="fig-hero", reproduces="alemohammad2023, Figure 3",
         caption="Three regimes in one dimension, with {n_s} samples per generation.",
     )
 

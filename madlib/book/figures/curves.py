@@ -9,7 +9,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 
 from madlib.book.claims import Estimate
-from madlib.book.figures.marks import Label, label_ends, theory_line
+from madlib.book.figures.marks import SYMBOLS, Label, axis_labels, label_ends, theory_line
 from madlib.book.figures.panels import THEORY, Panel
 from madlib.book.figures.style import COLORS, INK, colors_for
 from madlib.errors import as_reals, require
@@ -23,7 +23,6 @@ _QUANTITIES = {
     "frechet_distance": "Fréchet distance",
     "kullback_leibler": r"KL$(P_r \,\|\, \mathcal{G}^t)$, nats",
 }
-_SYMBOLS = {"lam": r"\lambda", "generation": "t", "n_ini": "n_{ini}", "real_share": r"\pi"}
 
 
 class Band(NamedTuple):
@@ -101,7 +100,8 @@ def curves(
     thin line each.
 
     Args:
-        x: [n_x], or `{name: [n_x]}` to name its column in the table.
+        x: [n_x], or `{name: [n_x]}` to name its column in the table and, where the name is a
+            symbol or a ratio such as `n_s_over_n_r`, its axis.
         runs: one curve, or `{label: curve}`: a `Trajectory`; values [n_replicates, n_x], or [n_x];
             an `Estimate`, whose band is two standard errors; a `Band`; or `(x, curve)` where a
             curve has an x of its own.
@@ -139,6 +139,7 @@ def curves(
     if metric is not None:
         axes = {"ylabel": _QUANTITIES.get(metric, metric.replace("_", " "))} | axes
     name, x = next(iter(x.items())) if isinstance(x, dict) else ("x", x)
+    axes = axis_labels(x=name) | axes
     settings = {"center": center, "band": band, "histories": histories, "marks": marks}
     drawn = [_curve(*item, x, metric, **settings) for item in _items(runs, by)]
     labels = [curve.label for curve in drawn]
@@ -179,7 +180,8 @@ def curves(
     table = _table(name, drawn, laws, flat)
     if quantity := metric or axes.get("ylabel"):
         table.insert(0, "quantity", quantity)
-    told = (tuple(zip(labels, hues, strict=True)), tuple(flat)) if legend is True else id(draw)
+    heights = tuple(level for level in flat if level[0])
+    told = (tuple(zip(labels, hues, strict=True)), heights) if legend is True else id(draw)
     return Panel(draw, table, axes, tuple(keys), told)
 
 
@@ -224,7 +226,7 @@ def _items(runs: Any, by: dict[str, Any] | None) -> list[tuple[str, dict[str, An
     """(label, columns of the table, values) of each curve."""
     if by is not None:
         ((name, steps),) = by.items()
-        symbol = _SYMBOLS.get(name, name)
+        symbol = SYMBOLS.get(name, name)
         return [
             (f"${symbol} = {_number(step)}$", {name: step}, _leading(runs, i))
             for i, step in enumerate(steps)

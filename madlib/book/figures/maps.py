@@ -9,7 +9,7 @@ from matplotlib.colors import LogNorm, Normalize
 from scipy import ndimage
 
 from madlib.book.claims import N_STANDARD_ERRORS, Estimate
-from madlib.book.figures.marks import theory_line
+from madlib.book.figures.marks import axis_labels, theory_line
 from madlib.book.figures.page import INK_IMAGE
 from madlib.book.figures.panels import THEORY, Panel
 from madlib.book.figures.style import MAP_INK, MAP_PAPER, colors_for
@@ -146,7 +146,7 @@ def heatmap(
     """Show a quantity over a grid of two settings.
 
     Args:
-        x: [n_x], increasing, or `{name: [n_x]}` to name its column in the table.
+        x: [n_x], increasing, or `{name: [n_x]}` as in `curves`.
         y: [n_y], alike.
         z: [n_y, n_x], where NaN leaves the cell empty; or an `Estimate`, of which the line at 1 is
             drawn beside cells that are below it by five standard errors, and nowhere else.
@@ -204,7 +204,8 @@ def heatmap(
     frames[0] |= {"se": se.ravel()} if measured else {}
     frames += [{x_name: a, "theory": b} for a, b in theory]
     table = pd.concat(map(pd.DataFrame, frames), ignore_index=True)
-    settings = {"xlim": edges[0][[0, -1]], "ylim": edges[1][[0, -1]]} | axes
+    settings = {"xlim": edges[0][[0, -1]], "ylim": edges[1][[0, -1]]}
+    settings |= axis_labels(x=x_name, y=y_name) | axes
     return Panel(draw, table, settings, key, (label, span, limits))
 
 

@@ -10,6 +10,9 @@ from matplotlib.axes import Axes
 
 from madlib.book.figures.style import INK, MAP_INK, MAP_PAPER, PALE, mix
 
+# Of settings, in the labels of curves and axes.
+SYMBOLS = {"lam": r"\lambda", "generation": "t", "n_ini": "n_{ini}", "real_share": r"\pi"}
+SYMBOLS |= {name: name for name in ("d", "n_r", "n_s")}
 _TEXT_SHARE = 0.7  # of a color in its words: at least 4.5:1 on paper and in both themes.
 
 
@@ -20,6 +23,16 @@ class Label(NamedTuple):
     x: Any
     y: Any
     color: str
+
+
+def axis_labels(**names: str) -> dict[str, str]:
+    """Labels of axes whose settings have a symbol, alone or in a ratio: `n_s_over_n_r`."""
+    parts = {axis: name.split("_over_") for axis, name in names.items()}
+    return {
+        f"{axis}label": f"${' / '.join(SYMBOLS[part] for part in ratio)}$"
+        for axis, ratio in parts.items()
+        if SYMBOLS.keys() >= set(ratio)
+    }
 
 
 def words_color(color: str) -> str:

@@ -14,6 +14,7 @@ from madlib.book.figures.marks import log_axis
 from madlib.book.figures.page import BookFigure, lay_out, subplots
 from madlib.book.figures.save import SavedFigure, save
 from madlib.book.figures.style import STYLE
+from madlib.book.parameters import checked_parameters
 from madlib.errors import require
 
 THEORY = "Wide pale lines: theory."
@@ -47,7 +48,7 @@ def figure(
     *panels: Panel,
     label: str,
     caption: str,
-    parameters: dict[str, Any],
+    parameters: dict[str, Any] | None = None,
     reproduces: str | None = None,
     n_columns: int | None = None,
     **layout: Any,
@@ -59,7 +60,8 @@ def figure(
 
     Args:
         *panels: from `trajectories` and the other functions of this package.
-        label, caption, parameters, reproduces: as in `save`.
+        label, caption, reproduces: as in `save`.
+        parameters: those of the chapter by default, as `check_parameters` has found them.
         n_columns: panels in a row; by default all.
         **layout: `width`, `"column"` (88 mm) or `"page"` (180 mm, by default for more than one
             panel); `height` in mm; `width_ratios` of the columns.
@@ -85,7 +87,8 @@ def figure(
         for letter, table in zip(_LETTERS, tables, strict=False):
             table.insert(0, "panel", letter)
     data = pd.concat(tables, ignore_index=True)
-    provenance = {"caption": caption, "parameters": parameters, "reproduces": reproduces}
+    given = checked_parameters() if parameters is None else parameters
+    provenance = {"caption": caption, "parameters": given, "reproduces": reproduces}
     return save(fig, label, data=data, key=_key(panels), **provenance)
 
 
