@@ -13,6 +13,7 @@ from madlib.book.figures.style import INK, MAP_INK, MAP_PAPER, PALE, mix
 # Of settings, in the labels of curves and axes.
 SYMBOLS = {"lam": r"\lambda", "generation": "t", "n_ini": "n_{ini}", "real_share": r"\pi"}
 SYMBOLS |= {name: name for name in ("d", "n_r", "n_s")}
+SYMBOLS |= {name: rf"\{name}" for name in ("alpha", "Delta")}
 _TEXT_SHARE = 0.7  # of a color in its words: at least 4.5:1 on paper and in both themes.
 
 
