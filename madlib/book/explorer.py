@@ -72,17 +72,17 @@ def measured(figures: Path) -> dict[str, Any] | None:
         of real points alone over that of the loop; None if the figure is not there.
     """
     try:
-        table = pd.read_csv(figures / f"{MEASURED}.csv")
+        table = pd.read_csv(figures / f"{MEASURED}.csv").dropna(subset=["mean"])
         settings = json.loads((figures / f"{MEASURED}.json").read_text("utf-8"))["parameters"]
     except FileNotFoundError:
         return None
-    table = table[~(table.panel.eq("b") & table.series.isin(table.series[table.panel.eq("a")]))]
-    table["worth"] = table["mean"].where(table.panel == "a", 1 / table["mean"])
-    table["by"] = table.panel.map({"a": "n_e", "b": "distance"})
-    models = [
-        {"name": name, "by": by, "points": rows[["n_s_over_n", "worth"]].round(4).values.tolist()}
-        for (name, by), rows in table.dropna(subset="mean").groupby(["series", "by"], sort=False)
-    ]
+    known, models = set(table.series[table.panel == "a"]), []
+    for name, rows in table.groupby("series", sort=False):
+        by, panel = ("n_e", "a") if name in known else ("distance", "b")
+        times, found = rows.loc[rows.panel == panel, ["n_s_over_n", "mean"]].to_numpy(float).T
+        worth = found if by == "n_e" else 1 / found
+        points = np.round(np.transpose([times, worth]), 4).tolist()
+        models.append({"name": name, "by": by, "points": points})
     return {"n": settings["n"], "rounds": settings["n_stair"], "models": models}
 
 
