@@ -116,6 +116,7 @@ def simulate(
 
     import madlib
     from madlib.config import make_loop, make_regime, plain
+    from madlib.targets.text import read
 
     seed = Rule(0, 2**32 - 1, whole=True)("seed", seed)
     numbers = {name: options.pop(name) for name in ("n_r", "n_s", "n", "memory")}
@@ -126,6 +127,13 @@ def simulate(
     settings |= {name: plain(name, text) for name, text in given}
     n_points = options["n_ini"] + numbers.get("n_r", 0) + numbers.get("n_s", 0)
     model, real, record = make_loop(generator, target, n_points, settings)
+    if Path(target).suffix.lower() == ".txt":
+        text = read(target)
+        share = madlib.targets.dropped_share(text, "".join(real.symbols))
+        if share:
+            print(
+                f"{target}: {share:.2%} of the characters are not in its alphabet.", file=sys.stderr
+            )
     trajectory = madlib.simulate(
         jax.random.key(seed),
         model,

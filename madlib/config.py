@@ -158,8 +158,9 @@ def _recorded(generator: Generator, target: Target, held_out: Any) -> tuple[Metr
         held_out = target.sample(jax.random.key(2**32 - 1), _N_SCORED)
     real = np.asarray(held_out)[:_N_SCORED]
     if target.space.n_symbols:
-        n_grams = metrics.NgramScores(target.space.n_symbols, len(real))
-        return metrics.HeldOutBits(real), n_grams
+        k = target.space.n_symbols
+        orders = tuple(n for n in (2, 3, 4) if k**n <= 2**32)
+        return metrics.HeldOutBits(real), metrics.NgramScores(k, len(real), orders)
     variance = metrics.OfSamples(metrics.sample_variance, len(real))
     return metrics.SampleScores(real, len(real)), variance
 

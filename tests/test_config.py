@@ -3,7 +3,7 @@
 import pytest
 
 from madlib import regimes
-from madlib.config import REGIMES, make_regime, make_target
+from madlib.config import REGIMES, make_loop, make_regime, make_target
 from madlib.errors import ParameterError
 
 
@@ -38,3 +38,14 @@ def test_a_target_beyond_memory_is_one_line(dim):
     with pytest.raises(ParameterError, match="normal must fit in memory") as caught:
         make_target("normal", dim=dim)
     assert "\n" not in str(caught.value)
+
+
+def test_text_of_many_symbols_makes_a_loop(tmp_path):
+    """As Chinese has: orders of n-grams that can be counted; a table of trigrams is refused."""
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 2000)))
+    (tmp_path / "mine.txt").write_text(" ".join([text] * 3), encoding="utf-8")
+    setting = str(tmp_path / "mine.txt"), 100, {"length": 16}
+    _, target, (_, n_grams) = make_loop("language_model", *setting)
+    assert target.space.n_symbols > 1900 and n_grams.orders == (2,)
+    with pytest.raises(ParameterError, match="at most 512 symbols; got .*Take a LanguageModel"):
+        make_loop("trigram", *setting)

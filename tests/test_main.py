@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -172,14 +173,19 @@ def test_own_file_in_the_loop(tmp_path, capsys, generator, name, needs) -> None:
     points = np.random.default_rng(0).normal(size=(600, 2)) * [3, 80] + [1e6, 0]
     np.save(tmp_path / "mine.npy", points)
     np.savetxt(tmp_path / "mine.csv", points, delimiter=",")
-    spanish = "La compañía mandó al niño por café. " * 40 + "¿Qué? " * 100 + "\r\nAño 🎉. " * 20
+    spanish = (
+        "La compañía mandó al niño por café. " * 40 + "¿Qué? " * 100 + "\r\nAño 🎉. " * 20 + "~"
+    )
     (tmp_path / "mine.txt").write_text(spanish)
     arguments = ["simulate", "--target", str(tmp_path / name), "--generator", generator, *needs]
     sizes = ["--n-ini", "40", "--n-s", "20", "--n-generations", "4", "--n-replicates", "50"]
     out = tmp_path / "out"
     assert main([*arguments, "--regime", "fully_synthetic", *sizes, "--out", str(out)]) == 0
     table = pd.read_csv(out / "simulate.csv")
-    assert (out / "simulate.csv").read_text() == capsys.readouterr().out
+    said = capsys.readouterr()
+    assert (out / "simulate.csv").read_text() == said.out
+    dropped = re.search(r"0\.0\d% of the characters are not in its alphabet", said.err)
+    assert bool(dropped) == (name == "mine.txt")
     assert (out / "figures" / "fig-simulate.pdf").is_file()
     assert table.generation.tolist() == [1, 2, 3, 4] and not table.isna().any(axis=None)
     score = {"gaussian": "wasserstein2_squared", "trigram": "bits_per_symbol"}

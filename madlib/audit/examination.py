@@ -210,11 +210,11 @@ def _judged(
 
     found = of_trends.signs(variance, se, wide, {name: pairs(name) for name in _FALLS})
     kept = of_trends.trend(variance, noise)
-    told_apart = any(row["n_e_high"] < row["n"] for row in rows)
     outside = pairs("precision") * [-1, 1] + [1, 0]
     decided = of_trends.definitions(kept, pairs("distance"), pairs("tails"), outside)
-    decision = of_trends.verdict(found, kept, told_apart, len(rows))
-    reasons = found or [_excuse(decision, kept, told_apart)]
+    doubt = _doubt(rows, wide[:, 0])
+    decision = of_trends.verdict(found, kept, doubt)
+    reasons = found or [_excuse(decision, kept, doubt)]
     n = int(origin.blocks.n.sum())
     learning = np.array(
         [
@@ -230,13 +230,24 @@ def _judged(
     )
 
 
-def _excuse(decision: str, kept: of_trends.Trend, told_apart: bool) -> str:
+def _doubt(rows: list[dict[str, Any]], distance: np.ndarray) -> str:
+    """What speaks against stability although the variance is kept, or nothing."""
+    first, last = rows[0], rows[-1]
+    if len(rows) == 1:
+        worse = first["n_e_high"] < first["n"]
+        return "worse than real items, and one generation shows no trend" if worse else ""
+    fades = last["n_e_high"] < first["n_e_low"] and of_trends.goes_on(distance)
+    worth = f"{first['n_e']:,.0f} real items in generation 1, {last['n_e']:,.0f} in {len(rows)}"
+    return f"the variance is kept, but the worth fell: {worth}" if fades else ""
+
+
+def _excuse(decision: str, kept: of_trends.Trend, doubt: str) -> str:
     if decision == "stable":
         return f"between {kept.low:.3g} and {kept.high:.3g} of the variance is kept per generation"
     if kept.low <= of_trends.TOLERABLE:
         least = f"as little as {kept.low:.3g} of the variance may be kept per generation"
         return f"{least}: more items or more generations would tell"
-    return "worse than real items, and one generation shows no trend"
+    return doubt
 
 
 def _scores(

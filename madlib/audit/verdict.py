@@ -129,25 +129,24 @@ def signs(
     found = []
     first = 1 if n > 2 else 0  # what the first model lost at once is no trend.
     logs = np.log(variance[first:])
-    if falls(variance[first:], se[first:]) < -Z_ALARM and _goes_on(-logs):
+    if falls(variance[first:], se[first:]) < -Z_ALARM and goes_on(-logs):
         since = "generation 1" if first else "the real items"
         found.append(f"variance fell to {np.exp(logs[-1] - logs[0]):.3g} of that of {since}")
-    if n > 1 and distance[-1, 1] > distance[0, 2] and _goes_on(distance[:, 0]):
+    if n > 1 and distance[-1, 1] > distance[0, 2] and goes_on(distance[:, 0]):
         ratio = distance[-1, 0] / max(distance[0, 0], np.finfo(float).tiny)
         found.append(f"the distance from the real items grew {ratio:.3g} times since generation 1")
     for name, values in scores.items():
         change, error = values[-1, 0] - values[0, 0], np.hypot(values[-1, 1], values[0, 1])
-        if n > 1 and change < -N_SE * error and _goes_on(-values[:, 0]):
+        if n > 1 and change < -N_SE * error and goes_on(-values[:, 0]):
             found.append(f"{name} fell by {-change:.3g} since generation 1")
     return found
 
 
-def verdict(found: list[str], kept: Trend, told_apart: bool, n_generations: int) -> str:
-    """degrading, stable or undecided; one set that is worse than real items shows no trend."""
+def verdict(found: list[str], kept: Trend, doubt: str) -> str:
+    """degrading, stable or undecided: where variance is kept, unless there is a doubt."""
     if found:
         return "degrading"
-    single = n_generations == 1 and told_apart
-    return "stable" if kept.low > TOLERABLE and not single else "undecided"
+    return "stable" if kept.low > TOLERABLE and not doubt else "undecided"
 
 
 def definitions(
@@ -178,7 +177,7 @@ def definitions(
     return {name: found.holds for name, found in evidence.items()}
 
 
-def _goes_on(values: NDArray) -> bool:
+def goes_on(values: NDArray) -> bool:
     """Whether a rise of values [T] has a due part in the second half of four or more."""
     values = np.nan_to_num(values, posinf=1e30, neginf=-1e30)
     if len(values) < 4:

@@ -20,9 +20,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from madlib.datasets import Samples
-from madlib.errors import Count
+from madlib.errors import Count, require
 from madlib.generators.categorical import tempered
 from madlib.generators.sequences import SequenceGenerator
+
+MAX_SYMBOLS = 512  # a table of half a gigabyte.
 
 
 class TrigramParams(NamedTuple):
@@ -40,7 +42,7 @@ class Trigram(SequenceGenerator):
     """Interpolated Kneser-Ney trigram.
 
     Attributes:
-        n_symbols: K, size of the alphabet.
+        n_symbols: K, size of the alphabet, at most 512.
         length: L, symbols of a passage.
 
     Example:
@@ -53,6 +55,11 @@ class Trigram(SequenceGenerator):
     length: Count
     minimum_weight = 1
     context = 2
+
+    def __post_init__(self):
+        super().__post_init__()
+        required = f"a table of K^3 trigrams holds at most {MAX_SYMBOLS} symbols"
+        require(self.n_symbols <= MAX_SYMBOLS, required, self.n_symbols, "Take a LanguageModel.")
 
     def fit(self, key: Key[Array, ""] | None, dataset: Samples) -> TrigramParams:
         """Weighted counts of trigrams, smoothed; deterministic, the key is not used."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from madlib.errors import Count, OpenShare, Positive, Reals, checked, one_of, require
 from madlib.metrics.samples import (
+    _two_sets,
     frechet_distance,
     knn_entropy,
     manifold_scores,
@@ -133,6 +134,9 @@ def point_scores(
         `novelty`, the 5 % quantile of the distance to the nearest real point; precision, recall,
         density and coverage; Frechet distance; maximum mean discrepancy.
 
+    Raises:
+        ParameterError: as the functions of these names do.
+
     Example:
         >>> from madlib import metrics
         >>> real = np.arange(20.0).reshape(10, 2) ** 1.5
@@ -140,7 +144,8 @@ def point_scores(
         >>> sorted(scores) == sorted(metrics.HARM), float(scores["novelty"])
         (True, 0.0)
     """
-    real, synthetic = jnp.asarray(real), jnp.asarray(synthetic)
+    real, synthetic, unit = _two_sets(real, synthetic, 5)
+    real, synthetic = unit * real, unit * synthetic
     gaps = synthetic - jnp.mean(synthetic, axis=0, keepdims=True)
     each = jnp.linalg.svd(gaps, compute_uv=False) ** 2 / (len(synthetic) - 1)
     share = each / jnp.maximum(jnp.sum(each), jnp.finfo(each.dtype).tiny)

@@ -156,7 +156,7 @@ def alphabet_of(text: str, share: float = 0.999) -> str:
     counts = collections.Counter(_composed(text))
     letters = {c: n for c, n in counts.items() if c.isalpha()}
     plain = sum(n for c, n in letters.items() if c in ALPHABET)
-    if plain >= share * sum(letters.values()):
+    if letters and plain >= share * sum(letters.values()):
         return ALPHABET
     ranked = sorted(counts, key=lambda c: (-counts[c], c))
     before = np.cumsum([0] + [counts[c] for c in ranked])

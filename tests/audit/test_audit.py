@@ -83,6 +83,15 @@ def test_the_unit_of_columns_does_not_matter(quick):
             assert first[name] == pytest.approx(second[name], rel=1e-2), name
 
 
+@pytest.mark.parametrize(("step", "verdict"), [(0.0, "stable"), (0.026, "undecided")])
+def test_a_loop_that_keeps_its_variance_and_drifts_away_is_not_called_stable(quick, step, verdict):
+    rng = rng_of(0)
+    real, *loop = rng.standard_normal((5, 2000, 2))
+    found = audit(real, [x + 0.03 + step * t for t, x in enumerate(loop)])
+    assert found.verdict == verdict
+    assert ("the worth fell" in found.reasons[0]) == (step > 0)
+
+
 def test_what_lam_and_scores_are(quick):
     rng = rng_of(4)
     real, first = rng.standard_normal((2, 400, 2))

@@ -118,6 +118,7 @@ def test_a_citation_is_complete_and_cites_nothing_that_is_not_there(results):
     assert bib.startswith("@misc{madlib-fig-test,") and f"year = {{{released.year}}}" in bib
     assert "after Figure 11 of Alemohammad (2023)" in bib and "\\cite" not in bib
     assert bib.count("{") == bib.count("}")
+    assert "(2023), with n\\_s = 100, lam = 0.5, n\\_grid = [1, 2, 3]" in bib
 
 
 @pytest.mark.parametrize(("width", "mm"), [("column", 88), ("page", 180)])

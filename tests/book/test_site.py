@@ -310,10 +310,26 @@ def test_explorer_answers_in_words_and_keeps_its_state(visit) -> None:
     assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
 
 
+def test_explorer_keeps_a_number_that_is_not_in_its_table(visit) -> None:
+    tab = visit("book/index.html", DESK, "light").page
+    for name, typed in [("n_r", "30000"), ("lam", "0.77")]:
+        tab.locator(f"#explorer input[name={name}]").fill(typed)
+        tab.locator(f"#explorer input[name={name}]").blur()
+    answer = tab.locator(".madlib-explorer-answer").text_content()
+    assert "nearest numbers in the table are 0.8 (temperature), 20,000 (real items)" in answer
+    assert "Of each training set 90.9 % is synthetic" in answer
+    command = tab.locator(".madlib-explorer-command").text_content()
+    assert "--n-r 30000 --n-s 200000 --lam 0.77 --dim 100" in command
+    tab.locator("#explorer [data-of=n_r]").press("ArrowRight")
+    assert "--n-r 50000" in tab.locator(".madlib-explorer-command").text_content()
+
+
 def test_explorer_shows_measured_models_beside_fresh_data(visit) -> None:
     tab = visit("book/index.html", DESK, "light").page
     dots, switch = tab.locator("#explorer circle"), tab.locator("#explorer input[name=measured]")
-    assert dots.count() == 0
+    assert dots.count() == 0 and not switch.is_visible()
+    tab.locator("#explorer input[name=lam]").fill("1")
+    tab.locator("#explorer input[name=lam]").blur()
     switch.check()
     assert dots.count() > 4
     assert "Dots were measured with" in tab.locator(".madlib-explorer-answer").text_content()

@@ -111,6 +111,7 @@ def test_docstrings_by_hand(tmp_path, monkeypatch):
 
 def test_the_alphabet_of_a_text(tmp_path):
     """English has that of the book; of others no letter is lost, and rare symbols are."""
+    assert targets.alphabet_of("🎉🎊 🎉") == " 🎉🎊"
     spanish = ("El niño pasó el año en la compañía. " * 100) + "~"
     own = targets.alphabet_of(spanish)
     assert own == " " + "".join(sorted(set(spanish.lower()) - {" ", "~"}))

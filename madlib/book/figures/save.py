@@ -99,7 +99,7 @@ def save(
             "png": render(fig, "png", Description=record, Title=label),
         }
         svg = render_transparent(fig, Description=record, Title=label, Date=None)
-    files |= {"svg": on_white(svg), "csv": csv, "bib": _bibtex(label, text, reproduces)}
+    files |= {"svg": on_white(svg), "csv": csv, "bib": _bibtex(label, text, reproduces, parameters)}
     # The JSON comes last: where it is, the rest is.
     files["json"] = json.dumps(provenance, indent=2, **pretty) + "\n"
     for kind, content in files.items():
@@ -144,17 +144,26 @@ class _CaptionFormatter(string.Formatter):
         return super().format_field(value, spec)
 
 
-def _bibtex(label: str, caption: str, reproduces: str | None) -> str:
-    title = re.split(r"(?<=[.?!])\s", caption)[0].rstrip(".")
-    title = re.sub(r"(?<!\\)([%&#])", r"\\\1", title)
+def _bibtex(label: str, caption: str, reproduces: str | None, parameters: dict[str, Any]) -> str:
+    title = _escaped(re.split(r"(?<=[.?!])\s", caption)[0].rstrip("."))
     note = f"Figure {label}, madlib {madlib.__version__}"
     if reproduces is not None:
         key, place = reproduces.split(", ", 1)
         source = re.sub(r"([a-z]+)(\d{4})[a-z]*", r"\1 (\2)", key).capitalize()
         note += f"; after {place} of {source}"
+    given = [f"{name} = {value}" for name, value in parameters.items() if _of_numbers(value)]
+    note += ", with " * bool(given) + re.sub(r"([_{}])", r"\\\1", _escaped(", ".join(given)))
     fields = CITATION | {"title": f"{{{title}}}", "note": note}
     lines = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items())
     return f"@misc{{madlib-{label},\n{lines}}}\n"
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"(?<!\\)([%&#])", r"\\\1", text)
+
+
+def _of_numbers(value: Any) -> bool:
+    return all(isinstance(x, int | float) for x in (value if isinstance(value, list) else [value]))
 
 
 def _plain(value: Any) -> Any:
