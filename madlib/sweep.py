@@ -306,14 +306,13 @@ def _client(workers: int | None, scheduler: str | None, n_units: int) -> Iterato
         quiet = {"logging.distributed": "error", "distributed.scheduler.allowed-failures": 2}
         try:
             from dask import config
-
-            stack.enter_context(config.set(quiet))  # read when distributed is imported
             from distributed import Client, LocalCluster
         except ModuleNotFoundError as error:
             remedy = "Install it: pip install 'madlib[cluster]'."
             required = "a sweep needs dask.distributed"
             require(False, required, f"no {error.name}", remedy, Unavailable)
             raise
+        stack.enter_context(config.set(quiet))  # importing distributed writes its own there first
         if scheduler is None:
             n_workers = min(workers or os.cpu_count() or 1, n_units)
             try:
