@@ -54,7 +54,7 @@ def contests() -> list[Contest]:
     wide = CouplingFlow(2, hidden=128)
     images = targets.digits("training", labeled=True, replace=False)
     small, large = (Diffusion(64, 10, width=width, common_scale=True) for width in (128, 256))
-    n = targets.N_TRAINING_DIGITS
+    n = len(images.params.weight)
     return [
         Contest("flow, 8 couplings, hidden 64", CouplingFlow(2), banana, 10_000, TorchFlow, 4.0),
         Contest("flow, 8 couplings, hidden 128", wide, banana, 10_000, TorchFlow, None),
