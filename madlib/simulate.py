@@ -176,7 +176,8 @@ def _gather(plan: Plan, reduce: Any, streams: Iterator[Iterator[Any]]) -> Trajec
     return Trajectory(generation, None, _join(reduced, -1))
 
 
-_first = eqx.filter_jit(first)  # traced once, for its shapes and for every batch.
+# Traced once, not for the shapes of every call; the first generation for every batch, too.
+_first, _training_set = eqx.filter_jit(first), eqx.filter_jit(training_set)
 
 
 @eqx.filter_jit
@@ -232,7 +233,7 @@ def _shapes(key: Any, varying: Any, constant: Loop) -> tuple[Any, Any]:
         loop, alone = eqx.combine(cell, constant), constant._replace(regime=None)
         state, row = _first(key, eqx.combine(cell._replace(regime=None), alone))
         state = state._replace(memory=loop.regime.init(state.memory, loop.n_generations))
-        data, memory = training_set(key, state, loop, jnp.asarray(2))
+        data, memory = _training_set(key, state, loop, jnp.asarray(2))
         return row, (state.params, memory, data), state.memory
 
     row, work, memory = eqx.filter_eval_shape(second_generation, cell)
