@@ -209,7 +209,8 @@ def _make(role: str, table: dict[str, Any], name: Any, settings: dict[str, Any])
     require(not wrong, f"{name} takes {', '.join(parameters)}", got, remedy)
     try:
         return table[name](**settings)
-    except (MemoryError, ValueError) as error:  # NumPy has both for arrays that are too large.
-        fits = isinstance(error, ParameterError)
-        require(fits, f"{name} must fit in memory", error, "Choose smaller sizes.")
+    except ParameterError:
         raise
+    except (MemoryError, ValueError) as error:  # NumPy has both for arrays that are too large.
+        required = f"{name} must fit in memory"
+        require(False, required, error, "Choose smaller sizes.")

@@ -302,17 +302,16 @@ def _write_unit(unit: Unit, folder: Path) -> str:
 
 @contextlib.contextmanager
 def _client(workers: int | None, scheduler: str | None, n_units: int) -> Iterator["Client"]:
+    try:
+        from dask import config
+        from distributed import Client, LocalCluster
+    except ModuleNotFoundError as error:
+        remedy = "Install it: pip install 'madlib[cluster]'."
+        require(False, "a sweep needs dask.distributed", f"no {error.name}", remedy, Unavailable)
+        raise
     with contextlib.ExitStack() as stack:
         quiet = {"logging.distributed": "error", "distributed.scheduler.allowed-failures": 2}
-        try:
-            from dask import config
-            from distributed import Client, LocalCluster
-        except ModuleNotFoundError as error:
-            remedy = "Install it: pip install 'madlib[cluster]'."
-            required = "a sweep needs dask.distributed"
-            require(False, required, f"no {error.name}", remedy, Unavailable)
-            raise
-        stack.enter_context(config.set(quiet))  # importing distributed writes its own there first
+        stack.enter_context(config.set(quiet))
         if scheduler is None:
             n_workers = min(workers or os.cpu_count() or 1, n_units)
             try:

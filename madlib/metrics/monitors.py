@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from madlib.errors import Count, OpenShare, Positive, Reals, checked, one_of, require
 from madlib.metrics.samples import (
-    _two_sets,
     frechet_distance,
     knn_entropy,
     manifold_scores,
     mmd_squared,
     novelty,
+    two_sets,
 )
 
 Harm = Annotated[str, one_of("down", "up", "both")]
@@ -144,7 +144,7 @@ def point_scores(
         >>> sorted(scores) == sorted(metrics.HARM), float(scores["novelty"])
         (True, 0.0)
     """
-    real, synthetic, unit = _two_sets(real, synthetic, 5)
+    real, synthetic, unit = two_sets(real, synthetic, 5)
     real, synthetic = unit * real, unit * synthetic
     gaps = synthetic - jnp.mean(synthetic, axis=0, keepdims=True)
     each = jnp.linalg.svd(gaps, compute_uv=False) ** 2 / (len(synthetic) - 1)

@@ -89,7 +89,7 @@ def manifold_scores(
         >>> [float(score) for score in scores]
         [1.0, 0.25, 3.0, 0.75]
     """
-    real, synthetic, _ = _two_sets(real, synthetic, k)
+    real, synthetic, _ = two_sets(real, synthetic, k)
     if _is_large(real, synthetic):
         with contextlib.suppress(neighbors.TooMany):
             return _screened_scores(np.asarray(real), np.asarray(synthetic), k, ball)
@@ -107,7 +107,7 @@ def precision(
         >>> float(metrics.precision([[0], [1], [2], [5]], [[1], [9]], k=1))
         0.5
     """
-    return _manifold_score("precision", *_two_sets(real, synthetic, k)[:2], k, ball)
+    return _manifold_score("precision", *two_sets(real, synthetic, k)[:2], k, ball)
 
 
 @checked
@@ -119,7 +119,7 @@ def recall(real: Any, synthetic: Any, *, k: Count = 5, ball: Ball = "closed") ->
         >>> float(metrics.recall([[0], [1], [2], [5]], [[1], [2]], k=1))
         0.75
     """
-    return _manifold_score("recall", *_two_sets(real, synthetic, k)[:2], k, ball)
+    return _manifold_score("recall", *two_sets(real, synthetic, k)[:2], k, ball)
 
 
 @checked
@@ -131,7 +131,7 @@ def density(real: Any, synthetic: Any, *, k: Count = 5, ball: Ball = "closed") -
         >>> float(metrics.density([[0], [1], [2], [5]], [[1], [7]], k=1))
         2.0
     """
-    return _manifold_score("density", *_two_sets(real, synthetic, k)[:2], k, ball)
+    return _manifold_score("density", *two_sets(real, synthetic, k)[:2], k, ball)
 
 
 @checked
@@ -143,7 +143,7 @@ def coverage(real: Any, synthetic: Any, *, k: Count = 5, ball: Ball = "closed") 
         >>> float(metrics.coverage([[0], [1], [2], [5]], [[0], [7]], k=1))
         0.75
     """
-    return _manifold_score("coverage", *_two_sets(real, synthetic, k)[:2], k, ball)
+    return _manifold_score("coverage", *two_sets(real, synthetic, k)[:2], k, ball)
 
 
 def frechet_distance(real: Any, synthetic: Any) -> Float[Array, ""]:
@@ -169,7 +169,7 @@ def frechet_distance(real: Any, synthetic: Any) -> Float[Array, ""]:
         >>> float(metrics.frechet_distance([[0], [2]], [[3], [5]]))
         9.0
     """
-    real, synthetic, unit = _two_sets(real, synthetic, 1)
+    real, synthetic, unit = two_sets(real, synthetic, 1)
     return unit * (unit * _frechet_distance(real, synthetic))
 
 
@@ -201,7 +201,7 @@ def sliced_wasserstein2_squared(
         >>> float(metrics.sliced_wasserstein2_squared(jax.random.key(0), [[0], [2]], [[1]]))
         1.0
     """
-    real, synthetic, unit = _two_sets(real, synthetic, 0)
+    real, synthetic, unit = two_sets(real, synthetic, 0)
     return unit * (unit * _sliced_wasserstein2_squared(key, real, synthetic, n_projections))
 
 
@@ -226,7 +226,7 @@ def mmd_squared(
         >>> round(float(metrics.mmd_squared([[0], [0]], [[2], [2]], bandwidth=1)), 4)
         1.7293
     """
-    real, synthetic, unit = _two_sets(real, synthetic, 1)
+    real, synthetic, unit = two_sets(real, synthetic, 1)
     if bandwidth is None:
         traced = isinstance(real, Tracer)
         require(not traced, "traced points need a bandwidth", None, "Pass their median distance.")
@@ -257,7 +257,7 @@ def knn_entropy(points: Any, *, k: Count = 5) -> Float[Array, ""]:
         >>> round(float(metrics.knn_entropy([[0], [1]], k=1)), 4)
         1.6931
     """
-    points, _, unit = _two_sets(points, points, k, "points")
+    points, _, unit = two_sets(points, points, k, "points")
     n, d = points.shape
     ball = d / 2 * math.log(math.pi) - scipy.special.gammaln(d / 2 + 1)
     known = scipy.special.digamma(n) - scipy.special.digamma(k) + ball + d * math.log(unit)
@@ -299,7 +299,7 @@ def novelty(training: Any, synthetic: Any) -> Novelty:
         >>> distance.tolist(), floor.tolist()
         ([0.0, 5.0], [3.0, 1.0, 1.0])
     """
-    training, synthetic, unit = _two_sets(training, synthetic, 0, "training")
+    training, synthetic, unit = two_sets(training, synthetic, 0, "training")
     require(len(training) > 1, "training must hold 2 points", 1, "Give more examples.")
     pairs = (synthetic, training, 0), (training, training, 1)
     return Novelty(*(unit * _neighbor_distances(*pair) for pair in pairs))
@@ -406,7 +406,7 @@ def _spectrum(points: Any, cov: Any) -> NDArray[np.float64]:
     return variance.clip(0)
 
 
-def _two_sets(
+def two_sets(
     real: Any, synthetic: Any, k: int, name: str = "real"
 ) -> tuple[Float[Array, "n d"], Float[Array, "m d"], float]:
     """Both, of more than k points, about an origin among the first, in units of its spread.

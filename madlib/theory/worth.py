@@ -32,11 +32,11 @@ def effective_sample_size(distance: Positives, dim: Sizes) -> Values:
         >>> round(float(theory.effective_sample_size(0.035, dim=2)))
         101
     """
+    from scipy.optimize import elementwise  # only here: it takes a second
+
     distance, dim = broadcast(distance, dim)
     fine = np.all(distance >= real_data(1e18, dim))
     require(fine, "distance must be at least that of 1e18 samples", distance, "Use 1/n, say.")
-    from scipy.optimize import elementwise  # only here: it takes a second
-
     found = elementwise.find_root(
         lambda log_n, distance, dim: np.log(real_data(np.exp(log_n), dim) / distance),
         (np.log(2), np.log(2e18)),
