@@ -115,7 +115,8 @@ def prepare_source(app: Any, docname: str, source: list[str]) -> None:
             figure = {"name": label, "caption": caption}
             cell["metadata"].setdefault("mystnb", {})["figure"] = figure
             if len(cell.get("outputs", ())) > 1:  # checks before the figure, which comes last
-                before = {**cell, "source": [], "metadata": {"tags": ["remove-input"]}}
+                # MyST-NB leaves out a cell without source, and its outputs with it.
+                before = {**cell, "source": "pass", "metadata": {"tags": ["remove-input"]}}
                 before["outputs"], cell["outputs"] = cell["outputs"][:-1], cell["outputs"][-1:]
                 before["id"] = f"{cell.get('id', label)}-checks"
                 notebook["cells"].insert(notebook["cells"].index(cell), before)

@@ -15,16 +15,20 @@ def cell(source: str, *tags: str) -> dict[str, Any]:
     return {"cell_type": "code", "metadata": {"tags": list(tags)}, "source": [source]}
 
 
-def figures_of(*cells: dict[str, Any], execution: str = "force") -> list[dict[str, str] | None]:
-    """The figure of each cell, as MyST-NB is told of it."""
+def prepared(*cells: dict[str, Any], execution: str = "force") -> list[dict[str, Any]]:
+    """The cells that MyST-NB reads."""
     source = [json.dumps({"cells": [*cells]})]
     app: Any = SimpleNamespace(
         env=SimpleNamespace(doc2path=lambda name: f"{name}.ipynb"),
         config=SimpleNamespace(nb_execution_mode=execution),
     )
     sphinx_ext.prepare_source(app, "book/a", source)
-    cells = json.loads(source[0])["cells"]
-    return [cell["metadata"].get("mystnb", {}).get("figure") for cell in cells]
+    return json.loads(source[0])["cells"]
+
+
+def figures_of(*cells: dict[str, Any], **how: str) -> list[dict[str, str] | None]:
+    """The figure of each cell, as MyST-NB is told of it."""
+    return [cell["metadata"].get("mystnb", {}).get("figure") for cell in prepared(*cells, **how)]
 
 
 PARAMETERS = (cell("n_s: int = 3", "parameters"), cell("n_s = 40000", "injected-parameters"))
@@ -44,6 +48,17 @@ def test_label_and_caption_come_from_the_call(monkeypatch, tmp_path, call: str) 
     monkeypatch.setenv("MADLIB_RESULTS", str(tmp_path))
     plot = cell('ax.plot(x, label="fig-b")\n%magic' if "table" in call else 'ax.plot(label="b")')
     assert figures_of(*PARAMETERS, plot, cell(call)) == [None, None, None, FIGURE]
+
+
+def test_what_a_cell_shows_before_its_figure_stands_before_it(monkeypatch, tmp_path) -> None:
+    """In a cell of its own, with a source: MyST-NB drops those without."""
+    monkeypatch.setenv("MADLIB_RESULTS", str(tmp_path))
+    plot = cell('check()\nf(label="fig-a", caption="With $n_s = {n_s}$ samples.")', "hide-input")
+    shown = plot | {"id": "a", "outputs": ["verdict", "table", "figure"]}
+    *_, before, after = prepared(*PARAMETERS, shown)
+    assert before["outputs"] == ["verdict", "table"] and after["outputs"] == ["figure"]
+    assert "".join(before["source"]).strip() and before["metadata"] == {"tags": ["remove-input"]}
+    assert after["metadata"]["mystnb"]["figure"] == FIGURE
 
 
 def test_a_book_that_was_executed_has_the_captions_as_they_were_drawn(
