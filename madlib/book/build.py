@@ -39,6 +39,8 @@ from madlib.errors import MadlibError, ParameterError, Unavailable, require
 __all__ = ["BuildError", "build", "chapters", "is_current", "preset_parameters", "run", "verify"]
 
 PACKAGE = Path(__file__).resolve().parents[1]
+# Tracing and Sphinx make many objects; of the first nearly all go at once, of the second none.
+_QUIET_GC = "import gc; gc.set_threshold(100_000, 20, 20)"
 _KERNEL = [
     *(
         sys.executable,
@@ -48,8 +50,7 @@ _KERNEL = [
         "-f",
         "{connection_file}",
     ),
-    # Tracing makes many objects, and nearly all go at once.
-    "--IPKernelApp.exec_lines=import gc; gc.set_threshold(100_000, 20, 20)",
+    f"--IPKernelApp.exec_lines={_QUIET_GC}",
 ]
 # Standard input closes when the builder dies, however it dies; the kernel follows its parent.
 _PAPERMILL = """
@@ -382,12 +383,13 @@ def _imported(source: str) -> frozenset[Path]:
 
 def _sources(root: Path) -> list[Path]:
     """The files of the site beside the results: configuration, pages, notebooks, style."""
-    book = (
+    book, not_pages = root / "book", {"__pycache__", ".ipynb_checkpoints", "_build", "presets"}
+    found = (
         path
-        for path in (root / "book").rglob("*")
-        if path.is_file() and not {"__pycache__", ".ipynb_checkpoints", "presets"} & set(path.parts)
+        for path in book.rglob("*")
+        if path.is_file() and not not_pages & set(path.relative_to(book).parts)
     )
-    return [root / "_config.yml", root / "_toc.yml", *sorted(book)]
+    return [root / "_config.yml", root / "_toc.yml", *sorted(found)]
 
 
 def _site_key(root: Path, preset: str | None) -> str:
@@ -586,7 +588,7 @@ def _typeset(output: Path, environment: Mapping[str, str]) -> None:
     """Run jupyter-book over the stage; move the site to its name when it is whole."""
     start = time.monotonic()
     site = output / "site"
-    jupyter_book = "from jupyter_book.cli.main import main; main()"
+    jupyter_book = f"{_QUIET_GC}; from jupyter_book.cli.main import main; main()"
     stage, flags = str(output / "stage"), ["-W", "--keep-going", "-q"]
     site.mkdir()
     done = subprocess.run(

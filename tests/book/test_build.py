@@ -87,6 +87,10 @@ def test_only_what_changed_is_executed(scratch: Scratch, monkeypatch: pytest.Mon
     scratch.chapter("two", prose="Other prose.")
     assert scratch.build() == []
     assert "Other prose." in (scratch.output / "stage" / "book" / "two.ipynb").read_text()
+    assert build.is_current(scratch.root, scratch.output)
+    (scratch.root / "book" / "_build").mkdir()
+    scratch.write("book/_build/fig-mine.csv", "made by a reader, beside a notebook")
+    assert build.is_current(scratch.root, scratch.output)
     scratch.chapter("two", "1 + 1")
     assert scratch.build() == ["two"]
     assert scratch.build("tiny") == ["one", "two"]

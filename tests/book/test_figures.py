@@ -429,6 +429,14 @@ def test_zeros_on_a_logarithmic_axis_are_silent(options):
     assert len(words(drawn(panel)[0])) == 2
 
 
+def test_means_and_bars_below_zero_leave_a_logarithmic_axis_its_room():
+    """They squeezed the axes to nothing, of which matplotlib warns, and ran through the numbers."""
+    panel = figures.points([10, 100, 1000], Estimate([0.3, 1e-2, 0], [0.01, 0.01, 0]), log="xy")
+    figures.figure(panel, label="fig-bars", caption="Bars.", parameters={})
+    (ax,) = drawn(panel)
+    assert all(bar.get_clip_on() for bar in ax.collections)
+
+
 @pytest.mark.parametrize(
     ("high", "shown"),
     [(50.0, ["1", "2", "5", "10", "20", "50"]), (1e3, ["10^{0}", "10^{1}", "10^{2}", "10^{3}"])],

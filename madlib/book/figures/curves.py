@@ -208,7 +208,9 @@ class _Curve(NamedTuple):
         if marker:
             look |= {"fmt": marker, "elinewidth": 0.9, "clip_on": False}
             bars = 2 * self.numbers["se"] if "se" in self.numbers else None
-            ax.errorbar(self.x, lines[0], bars, **look)
+            _, _, bars = ax.errorbar(self.x, lines[0], bars, **look)
+            for bar in bars:  # on a logarithmic axis one below 0 has no end.
+                bar.set_clip_on(True)
         else:
             if self.limits is not None:
                 ax.fill_between(self.x, *self.limits, color=color, alpha=0.2, linewidth=0)
