@@ -28,6 +28,7 @@ from madlib.planning.curve import learning_curve_dimension
 from madlib.planning.outlook import (
     MANY,
     Case,
+    allowance,
     border,
     correction,
     costs,
@@ -97,8 +98,8 @@ class Plan:
     """What `plan` found. Numbers are in the limit of many rounds unless a field says otherwise.
 
     A name in `intervals` is an estimate, with its bounds; any other number is exact, or to leading
-    order in 1/n. None stands where a question does not arise or has no answer here, infinity for
-    "any number" and "never".
+    order in 1/n. None stands where a question does not arise or has no answer here, for the reason
+    in `omitted`, infinity for "any number" and "never".
 
     Attributes:
         verdict, assumption: one line each: may I mix, and which assumption would overturn that.
@@ -124,6 +125,7 @@ class Plan:
         real_gain, synthetic_gain: n_e gained by one more item per training set.
         label_gain: n_e gained by one label real or synthetic; fresh unbiased data.
         intervals: name of an estimate -> its lower and upper bound.
+        omitted: name of a field that is None -> why.
 
     Example:
         >>> import madlib
@@ -161,6 +163,7 @@ class Plan:
     synthetic_gain: float | None
     label_gain: float | None
     intervals: dict[str, tuple[float, float]]
+    omitted: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """Fields by name, as JSON holds them: infinity is the text "Infinity"."""
@@ -170,7 +173,10 @@ class Plan:
         rows = [self.verdict, self.assumption, ""]
         for name, text in _LABELS.items():
             value = getattr(self, name)
-            if value is None or (name == "n_hidden" and not value):
+            if name in self.omitted:
+                rows.append(f"{text:<58} {'-':>12}  {self.omitted[name]}")
+                continue
+            if name == "n_hidden" and not value:
                 continue
             never = name in ("half_life", "rounds_to_settle") and math.isinf(value)
             line = f"{text:<58} {'never' if never else _number(value):>12}"
@@ -331,7 +337,31 @@ def plan(
     bounds = intervals.get("n_e_over_n_r", (fields["n_e_over_n_r"],) * 2)
     verdict = _verdict(case, named, bounds, loss)
     assumption = _assumption(case, fields["n_e_over_n_r"], dims, loss)
-    return Plan(verdict=verdict, assumption=assumption, intervals=intervals, **named)
+    omitted = {name: why for name, why in _omitted(case, rarest).items() if named[name] is None}
+    return Plan(
+        verdict=verdict, assumption=assumption, intervals=intervals, omitted=omitted, **named
+    )
+
+
+def _omitted(case: Case, rarest: float | None) -> dict[str, str]:
+    """Why a field may be None."""
+    other = "somebody else's generator does not learn from its own samples"
+    no_share = "real items keep no constant share of the training sets"
+    weights = "no synthetic item is used" if case.n_s == 0 else no_share
+    names = "best_weight", "best_share", "best_weight_gain", "source_price"
+    asked = "known for unbiased samples, and not for subsamples of everything"
+    return dict.fromkeys(names, weights) | {
+        "effective_dimension": "with a bias, one coordinate of a mean is judged",
+        "tolerated_n_s": no_share,
+        "least_share_to_stay": other,
+        "least_share_to_recover": other,
+        "half_life": other,
+        "rounds_to_settle": other if case.bias is not None else "all variance is lost",
+        "rarest_survival": "no probability of the rarest category is given"
+        if rarest is None
+        else (other if case.bias is not None else asked),
+        "label_gain": "known for fresh data and unbiased samples of its own model",
+    }
 
 
 def _alone(name: str, value: Any, allowed: bool, needs: str) -> None:
@@ -611,10 +641,26 @@ def _assumption(case: Case, ratio: float, dims: Any, loss: float) -> str:
         there = float(worth(instead)[0]) / case.worth
         if (there >= level) != helps:
             return f"{assumed}; {if_not} n_e/n_r would be {_number(there)}."
+    if not helps:
+        best = _number((case.n_r + case.n_s) / case.worth)
+        return (
+            "Synthetic items are samples of the loop's own models; those of an unbiased model of "
+            f"others would make n_e/n_r {best}."
+        )
     return (
-        "The generator errs as a fit of the right family does; one that misses modes, as networks "
-        "do, loses more. Fixed or new real items, lam and d do not turn the verdict."
+        "The generator errs as a fit of the right family does, whatever the real items, lam and d. "
+        + _own_bias(case, loss)
     )
+
+
+def _own_bias(case: Case, loss: float) -> str:
+    """How far off the mean of every fit may be; after many rounds it is (n_r + n_s)/n_r as far."""
+    if not case.anchored:
+        return "One whose mean is a little off in every round loses more and more."
+    scale = real_data(case.worth, case.dim[0]) / correction(case.worth, case.dim[0])
+    room = float((allowance(case, loss)[0] - costs(case)[0]) * scale)
+    most = _number(math.sqrt(max(room, 0)) * case.n_r / (case.n_r + case.n_s))
+    return f"Were the mean of each fit off by {most} standard deviations, n_e/n_r would be too low."
 
 
 def _number(value: float) -> str:

@@ -1,7 +1,10 @@
 """The planner against simulated loops, golden numbers, and independent computations."""
 
+import dataclasses
+import itertools
 import json
 import math
+import re
 
 import jax
 import numpy as np
@@ -22,6 +25,7 @@ REGIMES = {
     "accumulate": lambda n_r, n_s: regimes.Accumulate(n_s),
     "long_memory": lambda n_r, n_s: regimes.LongMemory(n_r, n_s, 2),
 }
+CLOSED = "fully_synthetic", "accumulate", "accumulate_subsample"
 OWN = {"long_memory": {"memory": 2}}
 
 
@@ -333,6 +337,49 @@ def test_json_is_the_result_of_python(capsys, question):
         assert found[name] == ("Infinity" if value == math.inf else value)
     assert found["rounds"][0]["n_e"] == plan.rounds[0].n_e
     assert set(plan.intervals) <= set(found)
+
+
+@pytest.mark.parametrize("regime", [*REGIMES, "accumulate_subsample", "external"])
+def test_every_answer_has_its_assumption_and_every_gap_its_reason(regime):
+    mine = {"bias": 0.1} if regime == "external" else {"regime": regime, "rarest": 0.01}
+    for n_s, lam, loss in itertools.product([0, 500], [1, 0.97, 0], [0, 0.5]):
+        if (lam < 1 and "bias" in mine) or (not n_s and regime in CLOSED):
+            continue
+        plan = madlib.plan(n_r=1000, n_s=n_s, lam=lam, loss=loss, **mine)
+        gaps = {name for name, value in plan.to_dict().items() if value is None}
+        assert set(plan.omitted) == gaps and all(plan.omitted.values())
+        assert all(why in str(plan) for why in plan.omitted.values())
+        words = "at |were |would |stays |assumed |rewards |loses "
+        assert re.search(words, plan.assumption), plan.assumption
+
+
+@dataclasses.dataclass(frozen=True)
+class Off(madlib.Gaussian):
+    """A fit whose mean is off in one coordinate, in every round anew."""
+
+    off: float = 0.0
+
+    def fit(self, key, data):
+        params = super().fit(key, data)
+        return params._replace(mean=params.mean.at[0].add(self.off))
+
+
+def test_the_bias_that_would_turn_a_verdict_does():
+    plan = madlib.plan(n_r=1000, n_s=500, loss=0.5, dim=10)
+    off = float(re.search(r"off by ([\d.]+) standard", plan.assumption)[1])
+    run = madlib.simulate(
+        jax.random.key(0),
+        Off(10, off=off),
+        regimes.FreshData(1000, 500),
+        targets.standard_normal(10),
+        n_ini=1000,
+        n_generations=16,
+        n_replicates=1000,
+        every=15,
+        record=(metrics.wasserstein2_squared,),
+    )["wasserstein2_squared"][:, -1]
+    found = theory.effective_sample_size(float(run.mean()), 10)
+    assert found == pytest.approx(500, rel=0.02)  # off has three digits
 
 
 @pytest.mark.parametrize(
