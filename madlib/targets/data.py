@@ -6,6 +6,7 @@ import os
 import warnings
 from typing import Annotated, Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -137,6 +138,8 @@ _deform = jax.jit(Deformed.deform, static_argnums=0)
 class Dealt(Target):
     """A target of N examples of which no loop sees one twice; see `dealt`."""
 
+    deal: tuple[int, ...] = eqx.field(default=(), static=True)  # N, n_ini and n_generations
+
     def at(self, key, generation, n_ini, n_generations):
         n = len(self.params.weight)
         require(n_ini <= n, f"n_ini must be at most {n}, all the real data", n_ini, "Lower it.")
@@ -148,11 +151,17 @@ class Dealt(Target):
         order = jax.random.permutation(jax.random.fold_in(key, 0), n)  # 0 is no generation.
         rows = jax.lax.dynamic_slice_in_dim(order, start, n_dealt)
         hand = jax.tree.map(lambda leaf: leaf[rows], self.params)
-        return dataclasses.replace(self, params=hand)
+        return dataclasses.replace(self, params=hand, deal=(n, n_ini, n_generations))
 
     def draw(self, key, n):
         n_dealt = len(self.params.weight)
         required = f"no example is dealt twice, so there are {n_dealt} for this draw"
+        if self.deal and n > n_dealt:
+            n_all, n_ini, n_generations = self.deal
+            last = 1 + (n_all - n_ini) // n
+            required += (
+                f": at {n} for each the {n_all} last to generation {last} of {n_generations}"
+            )
         remedy = "Lower n_ini, n_r or n_generations, or bring more data."
         require(n <= n_dealt, required, f"n={n}", remedy)
         return super().draw(key, n)
@@ -179,7 +188,7 @@ def dealt(target: Target) -> Target:
         ...     )
         ... except madlib.ParameterError as error:
         ...     print(str(error)[:68])
-        no example is dealt twice, so there are 1 for this draw; got n=2. Lo
+        no example is dealt twice, so there are 1 for this draw: at 2 for ea
     """
     fine = isinstance(target, Target) and isinstance(target.family, Empirical)
     require(fine, "only examples can be dealt", repr(target)[:80], "See targets.empirical.")

@@ -1,6 +1,7 @@
 """Examples in files of numbers, .npy, .npz, .csv and .parquet: read, or refused in one line."""
 
 import importlib
+import itertools
 import os
 import zipfile
 from pathlib import Path
@@ -76,10 +77,14 @@ def _read_csv(path: Path) -> tuple[Any, int, Any]:
     import pandas as pd
 
     with open(path, encoding="utf-8-sig") as lines:
-        first = [field.strip().strip("\"'") for field in lines.readline().split(",")]
+        head = [next(lines, "") for _ in range(2)]
+    separator = _separator(head[0])
+    comma = separator == ";" and "," in head[-1]  # in numbers: 0,5;1,5
+    first = [field.strip().strip("\"'") for field in head[0].split(separator)]
     numbered = len(first) > 1 and first == [str(i) for i in range(len(first))]
-    named = numbered or not any(map(_is_number, first))
+    named = numbered or not any(_is_number(x.replace(",", ".") if comma else x) for x in first)
     options = {"header": None, "skip_blank_lines": False, "encoding": "utf-8-sig"}
+    options |= {"sep": separator, "decimal": "," if comma else "."}
     table = pd.read_csv(path, skiprows=int(named), low_memory=False, **options)
     return table, 1 + named, None
 
@@ -114,9 +119,23 @@ def _checked(path: Path, table: Any, first: int, labels: Any) -> tuple[NDArray, 
     column = int(lost[row].argmax())
     example = np.asarray(table.iat[row, column]).item()
     received = f"{example!r} in row {first + row}, column {column + 1}"
+    if path.suffix.lower() == ".csv" and lost[row, column]:
+        received = _short(path, first + row, values.shape[1]) or received
     required = f"{path.name} must hold finite numbers, without gaps"
     require(not lost[row, column], required, received, "Drop or mend that row.")
     return values, labels
+
+
+def _separator(line: str) -> str:
+    return next((mark for mark in ";\t" if mark in line), ",")
+
+
+def _short(path: Path, row: int, n_columns: int) -> str:
+    """That a row of a CSV file has too few values, if so."""
+    with open(path, encoding="utf-8-sig") as lines:
+        line = next(itertools.islice(lines, row - 1, None), "")
+    n = 1 + line.count(_separator(line)) if line.strip() else 0
+    return f"{n} of {n_columns} values in row {row}" if n < n_columns else ""
 
 
 def _is_number(field: str) -> bool:

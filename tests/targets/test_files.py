@@ -56,6 +56,10 @@ def test_labels_of_an_archive(tmp_path):
         "0,1\r\n1,2\r\n3,4\r\n",  # as pandas names columns
         '\ufeff"the size","b"\n1,2\n"3",4\n',
         " 1 , 2\n3,4e0\n",
+        "a;b\n1;2\n3;4\n",
+        "1\t2\n3\t4\n",
+        "1,0;2,0\n3,0;4,0\n",  # as spreadsheets of half of Europe
+        "a;b\n1,0;2\n3;4\n",
     ],
 )
 def test_tables_with_and_without_names(text, tmp_path):
@@ -153,13 +157,14 @@ def array(points):
         ("x.csv", content("a,b\n"), "x.csv must be a readable .csv.*EmptyDataError"),
         ("x.csv", content("a,b\n1,2\n"), "x.csv must hold at least two rows; got 1"),
         ("x.csv", content("1,2\n3,4,5\n"), "Expected 2 fields in line 2, saw 3"),
-        ("x.csv", content("a,b\n1,2\n3\n"), "got nan in row 3, column 2"),
-        ("x.csv", content("a,b\n1,2\n\n3,4\n"), "got nan in row 3, column 1"),
+        ("x.csv", content("a,b\n1,2\n3\n"), "got 1 of 2 values in row 3"),
+        ("x.csv", content("a,b\n1,2\n\n3,4\n"), "got 0 of 2 values in row 3"),
         ("x.csv", content("1,2\n3,\n"), "got nan in row 2, column 2"),
         ("x.csv", content("1,2\n3,inf\n"), "got .*inf.* in row 2, column 2"),
         ("x.csv", content("a,b\n1,2\n3,red\n"), "x.csv must hold finite.*'red' in row 3, column 2"),
         ("x.csv", content("a,1\n1,2\n"), "got 'a' in row 1, column 1"),
-        ("x.csv", content("1;2\n3;4\n5;6\n"), "got '3;4' in row 2, column 1"),
+        ("x.csv", content("1;2\n3;red\n5;6\n"), "'red' in row 2, column 2"),
+        ("x.csv", content("a;b\n1;2\n3\n"), "got 1 of 2 values in row 3"),
         ("x.csv", content("a,b\n1,2\n3,4\n", "utf-16"), "UnicodeDecodeError.*text in UTF-8"),
         ("x.csv", content("1,2\n3,4\n", "utf-16-le"), r"x.csv must hold finite.*row"),
         ("x.csv", sparse, "x.csv must hold at most 8 GiB; got 9.31 GiB"),
