@@ -224,10 +224,8 @@ def _judged(
         ]
     )
     half_life = kept.half_life
-    values = (kept.lam, kept.low, kept.high), half_life
-    return Audit(
-        decision, reasons, *values, rows, floors, decided, sizes, curve(origin.blocks), learning
-    )
+    values = (kept.lam, kept.low, kept.high), half_life, [*map(_cut, rows)], _cut(floors)
+    return Audit(decision, reasons, *values, decided, sizes, curve(origin.blocks), learning)
 
 
 def _doubt(rows: list[dict[str, Any]], distance: np.ndarray) -> str:
@@ -286,9 +284,23 @@ def _scores(
 
 def _with_error(rows: list[dict[str, Any]], score: str) -> tuple[np.ndarray, np.ndarray]:
     """Values, and standard errors from their intervals of 90 %; NaN in rows without the score."""
-    found = pd.DataFrame(rows)[[score, f"{score}_low", f"{score}_high"]].to_numpy(float)
+    value, low, high = (
+        pd.DataFrame(rows)[[score, f"{score}_low", f"{score}_high"]].to_numpy(float).T
+    )
     with np.errstate(invalid="ignore"):  # the entropy of a constant set is -inf
-        return found[:, 0], (found[:, 2] - found[:, 1]) / (2 * 1.645)
+        cut = score in of_sets.RANGES  # at one end, perhaps
+        half = np.maximum(high - value, value - low) if cut else (high - low) / 2
+        return value, half / 1.645
+
+
+def _cut(row: dict[str, Any]) -> dict[str, Any]:
+    """Ends of bands within the range of the score, for those who read them."""
+    ends = {}
+    for score, (least, most) in of_sets.RANGES.items():
+        if score in row:
+            ends[f"{score}_low"] = max(row[f"{score}_low"], least)
+            ends[f"{score}_high"] = min(row[f"{score}_high"], most)
+    return row | ends
 
 
 def _flat(scores: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,8 @@ N_QUERIES = 256  # items of which the nearest real one is found
 TAIL = 0.01  # beyond either end
 MAX_SYMBOLS = 100  # of an alphabet, for the table of a trigram model
 _ROWS = 4096
+RANGES = dict.fromkeys(("precision", "recall", "coverage", "copies", "words_lost"), (0.0, 1.0))
+RANGES |= dict.fromkeys(("density", "tails", "least_tail", "novelty"), (0.0, np.inf))
 
 Score = tuple[float, float, float]  # value, low and high end of its band
 

@@ -125,7 +125,7 @@ class Plan:
         real_gain, synthetic_gain: n_e gained by one more item per training set.
         label_gain: n_e gained by one label real or synthetic; fresh unbiased data.
         intervals: name of an estimate -> its lower and upper bound.
-        omitted: name of a field that is None -> why.
+        omitted: name of a field, of the plan or its rounds, that is None -> why.
 
     Example:
         >>> import madlib
@@ -174,7 +174,7 @@ class Plan:
         for name, text in _LABELS.items():
             value = getattr(self, name)
             if name in self.omitted:
-                rows.append(f"{text:<58} {'-':>12}  {self.omitted[name]}")
+                rows.append(f"{text:<58} {self.omitted[name]}")
                 continue
             if name == "n_hidden" and not value:
                 continue
@@ -337,7 +337,9 @@ def plan(
     bounds = intervals.get("n_e_over_n_r", (fields["n_e_over_n_r"],) * 2)
     verdict = _verdict(case, named, bounds, loss)
     assumption = _assumption(case, fields["n_e_over_n_r"], dims, loss)
-    omitted = {name: why for name, why in _omitted(case, rarest).items() if named[name] is None}
+    missing = {name for name, value in named.items() if value is None}
+    missing |= {"variance"} if external else set()
+    omitted = {name: why for name, why in _omitted(case, rarest).items() if name in missing}
     return Plan(
         verdict=verdict, assumption=assumption, intervals=intervals, omitted=omitted, **named
     )
@@ -345,22 +347,23 @@ def plan(
 
 def _omitted(case: Case, rarest: float | None) -> dict[str, str]:
     """Why a field may be None."""
-    other = "somebody else's generator does not learn from its own samples"
-    no_share = "real items keep no constant share of the training sets"
+    other = "another's generator does not learn from itself"
+    no_share = "no constant share of the data is real"
     weights = "no synthetic item is used" if case.n_s == 0 else no_share
     names = "best_weight", "best_share", "best_weight_gain", "source_price"
-    asked = "known for unbiased samples, and not for subsamples of everything"
+    asked = "known for unbiased samples, not for subsamples"
     return dict.fromkeys(names, weights) | {
         "effective_dimension": "with a bias, one coordinate of a mean is judged",
         "tolerated_n_s": no_share,
         "least_share_to_stay": other,
         "least_share_to_recover": other,
         "half_life": other,
+        "variance": other,
         "rounds_to_settle": other if case.bias is not None else "all variance is lost",
-        "rarest_survival": "no probability of the rarest category is given"
+        "rarest_survival": "no probability of it is given"
         if rarest is None
         else (other if case.bias is not None else asked),
-        "label_gain": "known for fresh data and unbiased samples of its own model",
+        "label_gain": "known for fresh data and its own unbiased samples",
     }
 
 
@@ -612,7 +615,10 @@ def _assumption(case: Case, ratio: float, dims: Any, loss: float) -> str:
     level = 1 - loss
     helps = ratio >= level
     if case.n_s == 0:
-        return "No synthetic item is used: nothing is assumed of the generator."
+        return (
+            "All items that pass for real are real; were synthetic ones among them, they would be "
+            "a part of the loop."
+        )
     if case.bias is not None:
         total = case.n_r + case.n_s
         turn = total / case.n_s * np.sqrt(max(1 / (level * case.worth) - 1 / total, 0))

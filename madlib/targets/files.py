@@ -133,8 +133,9 @@ def _separator(line: str) -> str:
 def _short(path: Path, row: int, n_columns: int) -> str:
     """That a row of a CSV file has too few values, if so."""
     with open(path, encoding="utf-8-sig") as lines:
-        line = next(itertools.islice(lines, row - 1, None), "")
-    n = 1 + line.count(_separator(line)) if line.strip() else 0
+        head = next(lines, "")
+        line = next(itertools.islice(lines, row - 2, None), "") if row > 1 else head
+    n = 1 + line.count(_separator(head)) if line.strip() else 0
     return f"{n} of {n_columns} values in row {row}" if n < n_columns else ""
 
 

@@ -105,13 +105,29 @@ def test_what_lam_and_scores_are(quick):
         assert row["variance"] == pytest.approx(variance[t] / variance[0], rel=1e-5)
         assert row["variance_low"] < row["variance"] < row["variance_high"]
     assert rows[0]["copies"] == 0 and 0.4 < rows[1]["copies"] < 0.6
-    for score, of_real in [("recall", found.floors["recall"]), ("distance", np.nan)]:
+    for score, of_real in [("entropy", found.floors["entropy"]), ("distance", np.nan)]:
         value, se = found.measured(score)
         np.testing.assert_equal(value, [of_real, *(row[score] for row in rows)])
         ends = [(row[f"{score}_low"], row[f"{score}_high"]) for row in rows]
         np.testing.assert_allclose(se[1:], np.ptp(ends, axis=1) / 2 / 1.645)
     with pytest.raises(ParameterError, match="score must be one of .*recall.*; got 'file'"):
         found.measured("file")
+
+
+def test_the_band_of_a_share_is_one_of_shares(quick):
+    rng = rng_of(5)
+    real, near = rng.standard_normal((2, 80, 2))
+    found = audit(real, [0.5 * near, real[::-1]])
+    for row in (found.floors, *found.generations):
+        for score, (least, most) in scores.RANGES.items():
+            if score in row:
+                low, value, high = (row[score + end] for end in ("_low", "", "_high"))
+                assert least <= low <= value <= high <= most, score
+    precision = found.table.precision
+    assert precision[0] > 0.9 and (found.table.precision_high == 1).all()
+    np.testing.assert_allclose(
+        found.measured("precision")[1][1:], (precision - found.table.precision_low) / 1.645
+    )
 
 
 def test_many_columns_are_seen_in_random_directions(quick):

@@ -164,7 +164,7 @@ def array(points):
         ("x.csv", content("a,b\n1,2\n3,red\n"), "x.csv must hold finite.*'red' in row 3, column 2"),
         ("x.csv", content("a,1\n1,2\n"), "got 'a' in row 1, column 1"),
         ("x.csv", content("1;2\n3;red\n5;6\n"), "'red' in row 2, column 2"),
-        ("x.csv", content("a;b\n1;2\n3\n"), "got 1 of 2 values in row 3"),
+        ("x.csv", content("a;b\n1,5;2\n3,5\n"), "got 1 of 2 values in row 3"),
         ("x.csv", content("a,b\n1,2\n3,4\n", "utf-16"), "UnicodeDecodeError.*text in UTF-8"),
         ("x.csv", content("1,2\n3,4\n", "utf-16-le"), r"x.csv must hold finite.*row"),
         ("x.csv", sparse, "x.csv must hold at most 8 GiB; got 9.31 GiB"),
