@@ -310,6 +310,23 @@ def test_explorer_answers_in_words_and_keeps_its_state(visit) -> None:
     assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
 
 
+def test_explorer_takes_a_guidance(visit) -> None:
+    tab = visit("book/index.html", DESK, "light").page
+    field, lam = (tab.locator(f"#explorer input[name={name}]") for name in ("guidance", "lam"))
+    for w in (0.111, 0, 0.25):
+        field.fill(f"{w}")
+        field.blur()
+        plan = madlib.plan(n_r=50_000, n_s=200_000, dim=100, guidance=w)
+        assert float(lam.input_value()) == pytest.approx(plan.lam, rel=1e-12)
+        assert float(field.input_value()) == pytest.approx(w, rel=1e-5)
+        command = tab.locator(".madlib-explorer-command").text_content()
+        assert f"--lam {lam.input_value()} " in command
+    rows = tab.evaluate("document.getElementById('explorer').show()")  # lam = .8 is in the table
+    (found,) = (row["ratios"] for row in rows if row["n_s"] == 200_000)
+    expected = [*(one.n_e_over_n_r for one in plan.rounds[:2]), plan.n_e_over_n_r]
+    assert found == pytest.approx(expected, rel=2.5e-4)
+
+
 def test_explorer_keeps_a_number_that_is_not_in_its_table(visit) -> None:
     tab = visit("book/index.html", DESK, "light").page
     for name, typed in [("n_r", "30000"), ("lam", "0.77")]:
