@@ -78,20 +78,26 @@ def test_bounds_hold_simulated_loops(regime, dim):
         assert_within([last], size["n_r"], sample[i, j, k], dim, (regime, size, lam[k]))
 
 
-def test_bounds_hold_in_a_thousand_dimensions():
+@pytest.mark.parametrize(
+    ("regime", "dim", "n_replicates"),
+    [("fresh_data", 1000, 2), ("synthetic_augmentation", 100, 12), ("accumulate", 100, 12)],
+)
+def test_bounds_hold_in_many_dimensions(regime, dim, n_replicates):
     n_r, n_s, lam = np.array([10, 1000, 10**6]), np.array([10, 2000, 100]), np.array([0.9, 1, 0.5])
-    sample = simulated(regimes.FreshData(n_r, n_s), n_r, n_s, lam, 1000, 1, 2)
+    sample = simulated(REGIMES[regime](n_r, n_s), n_r, n_s, lam, dim, 1, n_replicates)
     for i, size in enumerate(n_r.tolist()):
-        loop = {"n_r": size, "n_s": int(n_s[i]), "lam": lam[i], "dim": 1000, "horizon": 1}
-        assert_within(madlib.plan(**loop).rounds, size, sample[i], 1000, size)
+        loop = {"n_r": size, "n_s": int(n_s[i]), "lam": lam[i], "dim": dim, "horizon": 1}
+        plan = madlib.plan(regime=regime, **loop, **OWN.get(regime, {}))
+        assert_within(plan.rounds, size, sample[i], dim, (regime, size))
 
 
 @pytest.mark.parametrize("lam", [0.6, 1.0])
-def test_bounds_hold_subsamples(lam):
-    sample = simulated(regimes.AccumulateSubsample(20, 15), 20, 20, lam, 3, 5, 2000)
-    loop = {"n_r": 20, "n_s": 20, "n": 15, "lam": lam, "dim": 3, "horizon": 5}
+@pytest.mark.parametrize(("n_r", "n_s", "n"), [(20, 20, 15), (30, 90, 8)])
+def test_bounds_hold_subsamples(n_r, n_s, n, lam):
+    sample = simulated(regimes.AccumulateSubsample(n_s, n), n_r, n_s, lam, 3, 5, 1000)
+    loop = {"n_r": n_r, "n_s": n_s, "n": n, "lam": lam, "dim": 3, "horizon": 5}
     plan = madlib.plan(regime="accumulate_subsample", **loop)
-    assert_within(plan.rounds, 20, sample, 3, lam)
+    assert_within(plan.rounds, n_r, sample, 3, (loop, lam))
 
 
 def late(plan, n_rounds, regime, n_r, lam, dim, **own):
