@@ -67,13 +67,16 @@ def is_number(value: Any) -> bool:
 def as_reals(value: Any, name: str = "a number or an array of them") -> NDArray[np.float64]:
     """As an array of finite numbers; text, True, None, NaN, infinity and complex numbers are none.
 
-    Missing values of pandas and masked entries of NumPy are refused too, and never filled in.
+    Arrays of truth values are taken as 0 and 1. Missing values of pandas and masked entries of
+    NumPy are refused too, and never filled in.
     """
     array = None
     if not isinstance(value, np.ma.MaskedArray) or not np.ma.is_masked(value):
         try:
             given = np.asarray(value)  # of kind V: bfloat16
-            if given.dtype.kind in "iufV" or (given.dtype == object and _are_numbers(given)):
+            kind = given.dtype.kind
+            truths = kind == "b" and given.ndim > 0
+            if truths or kind in "iufV" or (kind == "O" and _are_numbers(given)):
                 array = given.astype(np.float64)
         except (TypeError, ValueError, OverflowError):
             pass

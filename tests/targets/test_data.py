@@ -212,3 +212,11 @@ def test_bad_data_are_refused(call, words):
         call()
     message = str(refused.value)
     assert "\n" not in message and all(word in message for word in words), message
+
+
+def test_truth_values_are_0_and_1():
+    truths = np.array([[True, False], [False, False], [True, True]])
+    points = targets.empirical(truths).params.points
+    assert points.tolist() == [[1, 0], [0, 0], [1, 1]]
+    same = metrics.effective_rank(truths), metrics.effective_rank(truths.astype(float))
+    assert same[0] == same[1]
