@@ -644,9 +644,14 @@ def _assumption(case: Case, ratio: float, dims: Any, loss: float) -> str:
         guess = case._replace(dim=np.array([d_other]))
         others.append((f"The effective dimension is {d:.3g}", f"at {d_other:.3g}", guess))
     for assumed, if_not, instead in others:
-        there = float(worth(instead)[0]) / case.worth
+        there = float(f"{float(worth(instead)[0]) / case.worth:.3g}")
         if (there >= level) != helps:
             return f"{assumed}; {if_not} n_e/n_r would be {_number(there)}."
+    if not helps and case.n_r + case.n_s < level * case.worth:
+        return (
+            "The detector throws away that many real items; what is left would have to be worth "
+            f"{_number(level * case.worth)} of them."
+        )
     if not helps:
         best = _number((case.n_r + case.n_s) / case.worth)
         return (
