@@ -351,7 +351,7 @@ def _omitted(case: Case, rarest: float | None) -> dict[str, str]:
     no_share = "no constant share of the data is real"
     weights = "no synthetic item is used" if case.n_s == 0 else no_share
     names = "best_weight", "best_share", "best_weight_gain", "source_price"
-    asked = "known for unbiased samples, not for subsamples"
+    chance = other if case.bias is not None else "known for unbiased samples, not for subsamples"
     return dict.fromkeys(names, weights) | {
         "effective_dimension": "with a bias, one coordinate of a mean is judged",
         "tolerated_n_s": no_share,
@@ -360,9 +360,7 @@ def _omitted(case: Case, rarest: float | None) -> dict[str, str]:
         "half_life": other,
         "variance": other,
         "rounds_to_settle": other if case.bias is not None else "all variance is lost",
-        "rarest_survival": "no probability of it is given"
-        if rarest is None
-        else (other if case.bias is not None else asked),
+        "rarest_survival": chance if rarest else "no probability of it is given",
         "label_gain": "known for fresh data and its own unbiased samples",
     }
 
@@ -616,8 +614,8 @@ def _assumption(case: Case, ratio: float, dims: Any, loss: float) -> str:
     helps = ratio >= level
     if case.n_s == 0:
         return (
-            "All items that pass for real are real; were synthetic ones among them, they would be "
-            "a part of the loop."
+            "All items that pass for real are real; were some of them synthetic, this would be a "
+            "loop like any other."
         )
     if case.bias is not None:
         total = case.n_r + case.n_s
@@ -643,20 +641,18 @@ def _assumption(case: Case, ratio: float, dims: Any, loss: float) -> str:
     for d_other in (10.0, 1000.0) if dims == DIMENSION else (4 * d, max(d / 4, 1)):
         guess = case._replace(dim=np.array([d_other]))
         others.append((f"The effective dimension is {d:.3g}", f"at {d_other:.3g}", guess))
+    if case.n_r < case.worth:
+        detected = f"The detector lets {_number(case.n_r)} of {_number(case.worth)} real items pass"
+        others.append((detected, "were all to pass", case._replace(n_r=case.worth)))
     for assumed, if_not, instead in others:
         there = float(f"{float(worth(instead)[0]) / case.worth:.3g}")
         if (there >= level) != helps:
             return f"{assumed}; {if_not} n_e/n_r would be {_number(there)}."
-    if not helps and case.n_r + case.n_s < level * case.worth:
-        return (
-            "The detector throws away that many real items; what is left would have to be worth "
-            f"{_number(level * case.worth)} of them."
-        )
     if not helps:
-        best = _number((case.n_r + case.n_s) / case.worth)
+        best = _number((case.worth + case.n_s) / case.worth)
         return (
-            "Synthetic items are samples of the loop's own models; those of an unbiased model of "
-            f"others would make n_e/n_r {best}."
+            "Synthetic items are samples of the loop's own models; with those of an unbiased model "
+            f"of others, and all real items, n_e/n_r would be {best}."
         )
     return (
         "The generator errs as a fit of the right family does, whatever the real items, lam and d. "

@@ -94,7 +94,7 @@ def test_bounds_hold_in_many_dimensions(regime, dim, n_replicates):
 @pytest.mark.parametrize("lam", [0.6, 1.0])
 @pytest.mark.parametrize(("n_r", "n_s", "n"), [(20, 20, 15), (30, 90, 8)])
 def test_bounds_hold_subsamples(n_r, n_s, n, lam):
-    sample = simulated(regimes.AccumulateSubsample(n_s, n), n_r, n_s, lam, 3, 5, 1000)
+    sample = simulated(regimes.AccumulateSubsample(n_s, n), n_r, n_s, lam, 3, 5, 2000)
     loop = {"n_r": n_r, "n_s": n_s, "n": n, "lam": lam, "dim": 3, "horizon": 5}
     plan = madlib.plan(regime="accumulate_subsample", **loop)
     assert_within(plan.rounds, n_r, sample, 3, (loop, lam))
@@ -345,9 +345,12 @@ def test_json_is_the_result_of_python(capsys, question):
     assert set(plan.intervals) <= set(found)
 
 
-@pytest.mark.parametrize("regime", [*REGIMES, "accumulate_subsample", "external"])
+@pytest.mark.parametrize("regime", [*REGIMES, "accumulate_subsample", "external", "detected"])
 def test_every_answer_has_its_assumption_and_every_gap_its_reason(regime):
-    mine = {"bias": 0.1} if regime == "external" else {"regime": regime, "rarest": 0.01}
+    mine = {
+        "external": {"bias": 0.1},
+        "detected": {"synthetic_share": 0.1, "false_positive": 0.6, "dim": 10},
+    }.get(regime, {"regime": regime, "rarest": 0.01})
     for n_s, lam, loss in itertools.product([0, 500], [1, 0.97, 0], [0, 0.5]):
         if (lam < 1 and "bias" in mine) or (not n_s and regime in CLOSED):
             continue
@@ -358,6 +361,9 @@ def test_every_answer_has_its_assumption_and_every_gap_its_reason(regime):
         assert all(why in str(plan) for why in plan.omitted.values())
         words = " would | stays |rewards a loss|loses more"
         assert re.search(words, plan.assumption), plan.assumption
+        if instead := re.search(r"n_e/n_r (?:would be )?([\d.,]+)\.$", plan.assumption):
+            there = float(instead[1].replace(",", ""))
+            assert (there >= 1 - loss) != (plan.n_e_over_n_r >= 1 - loss), plan.assumption
 
 
 @dataclasses.dataclass(frozen=True)
