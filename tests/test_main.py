@@ -202,7 +202,9 @@ def test_own_file_runs_out_of_fresh_data(tmp_path, capsys) -> None:
     assert main([*arguments, *sizes, "3", "--n-replicates", "2"]) == 0
     capsys.readouterr()
     assert main([*arguments, *sizes, "4"]) == 2
-    assert "no example is dealt twice, so there are 13 for this draw: at" in capsys.readouterr().err
+    assert (
+        "no example is dealt twice, so there are 13 for this draw: with" in capsys.readouterr().err
+    )
 
 
 def test_compiled_programs_are_kept_and_give_the_same_bytes(madlib, tmp_path) -> None:

@@ -160,7 +160,7 @@ class Dealt(Target):
             n_all, n_ini, n_generations = self.deal
             last = 1 + (n_all - n_ini) // n
             required += (
-                f": at {n} for each the {n_all} last to generation {last} of {n_generations}"
+                f": with {n} for each generation the {n_all} last to {last} of {n_generations}"
             )
         remedy = "Lower n_ini, n_r or n_generations, or bring more data."
         require(n <= n_dealt, required, f"n={n}", remedy)
@@ -187,8 +187,8 @@ def dealt(target: Target) -> Target:
         ...         n_ini=2, n_generations=3,
         ...     )
         ... except madlib.ParameterError as error:
-        ...     print(str(error)[:68])
-        no example is dealt twice, so there are 1 for this draw: at 2 for ea
+        ...     print(str(error)[:67])
+        no example is dealt twice, so there are 1 for this draw: with 2 for
     """
     fine = isinstance(target, Target) and isinstance(target.family, Empirical)
     require(fine, "only examples can be dealt", repr(target)[:80], "See targets.empirical.")

@@ -78,7 +78,7 @@ def _read_csv(path: Path) -> tuple[Any, int, Any]:
 
     with open(path, encoding="utf-8-sig") as lines:
         head = [next(lines, "") for _ in range(2)]
-    separator = _separator(head[0])
+    separator = _separator(*head)
     comma = separator == ";" and "," in head[-1]  # in numbers: 0,5;1,5
     first = [field.strip().strip("\"'") for field in head[0].split(separator)]
     numbered = len(first) > 1 and first == [str(i) for i in range(len(first))]
@@ -126,16 +126,18 @@ def _checked(path: Path, table: Any, first: int, labels: Any) -> tuple[NDArray, 
     return values, labels
 
 
-def _separator(line: str) -> str:
-    return next((mark for mark in ";\t" if mark in line), ",")
+def _separator(first: str, second: str) -> str:
+    """A semicolon or tab that both lines have equally often, else the comma."""
+    marks = (mark for mark in ";\t" if 0 < first.count(mark) == second.count(mark))
+    return next(marks, ",")
 
 
 def _short(path: Path, row: int, n_columns: int) -> str:
     """That a row of a CSV file has too few values, if so."""
     with open(path, encoding="utf-8-sig") as lines:
-        head = next(lines, "")
-        line = next(itertools.islice(lines, row - 2, None), "") if row > 1 else head
-    n = 1 + line.count(_separator(head)) if line.strip() else 0
+        head = [*itertools.islice(lines, 2)]
+        line = next(itertools.islice(lines, row - 3, None), "") if row > 2 else head[row - 1]
+    n = 1 + line.count(_separator(*head)) if line.strip() else 0
     return f"{n} of {n_columns} values in row {row}" if n < n_columns else ""
 
 

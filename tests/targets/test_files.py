@@ -60,6 +60,7 @@ def test_labels_of_an_archive(tmp_path):
         "1\t2\n3\t4\n",
         "1,0;2,0\n3,0;4,0\n",  # as spreadsheets of half of Europe
         "a;b\n1,0;2\n3;4\n",
+        '"size; cm",b\n1,2\n3,4\n',
     ],
 )
 def test_tables_with_and_without_names(text, tmp_path):

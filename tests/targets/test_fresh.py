@@ -151,8 +151,8 @@ def test_when_it_runs_out_it_says_so():
     key = jax.random.key(0)
     for n_ini, n_r, words in [
         (12, 13, "no example is dealt twice, so there are 12 for this draw: .*; got n=13. Lower"),
-        (12, 13, "at 13 for each the 60 last to generation 4 of 5"),  # 12 + 3 * 13 = 51
-        (40, 6, "5 for this draw: at 6 for each the 60 last to generation 4 of 5; got n=6"),
+        (12, 13, "with 13 for each generation the 60 last to 4 of 5"),  # 12 + 3 * 13 = 51
+        (40, 6, "5 for this draw: with 6 for each generation the 60 last to 4 of 5; got n=6"),
         (61, 1, "there are 60 for this draw; got n=61"),
     ]:
         with pytest.raises(ParameterError, match=words) as refused:
