@@ -62,10 +62,10 @@ def log_axis(ax: Axes, which: str = "y") -> None:
         axis.set_minor_locator(ticker.LogLocator(subs=range(2, 10), numticks=6))
         axis.set_major_formatter(_LogFormatter())
         axis.set_minor_formatter(_LogFormatter())
-    if "y" in which:
         for line in (line for line in ax.lines if not line.get_clip_on()):
-            y = np.asarray(line.get_ydata(), float)
-            line.set_ydata(np.where(y > 0, y, np.nan))  # off the axes it would need room there.
+            values = np.asarray(getattr(line, f"get_{name}data")(), float)
+            shown = np.where(values > 0, values, np.nan)  # off the axes it would need room there.
+            line.set(**{f"{name}data": shown})
 
 
 class _LogFormatter(ticker.LogFormatterMathtext):
