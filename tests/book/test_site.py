@@ -209,7 +209,18 @@ def test_page_fits_in_both_themes(phone: Visit) -> None:
     assert least_contrast(tab) >= 4.5
     tab.set_viewport_size(DESK)
     assert not what_sticks_out(tab)
+    assert not what_scrolls(tab, "mjx-container[display=true], .cell_input pre")
     assert not phone.troubles
+
+
+def what_scrolls(tab, selector: str) -> list[str]:
+    """The ids or first words of elements that are wider than their own box."""
+    return tab.evaluate(
+        """what => [...document.querySelectorAll(what)]
+        .filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1)
+        .map(e => e.closest('[id]').id || e.textContent.slice(0, 40))""",
+        selector,
+    )
 
 
 def what_sticks_out(tab) -> list[str]:
